@@ -1,0 +1,70 @@
+#pragma once
+
+#include <dchag/channels/evaluate/materialized.hpp>
+#include <dchag/channels/evaluate/order.hpp>
+#include <dchag/channels/evaluate/patch_space.hpp>
+#include <dchag/channels/evaluate/token_space.hpp>
+
+namespace dchag::channels {
+
+/// Cross-attention over the channels of a group, in the order of evaluation that the policy allows and that is cheapest for the
+/// rows at hand.
+template <class T, class Space, EvaluationOrder Policy>
+class AttentionLeaf {
+ public:
+  AttentionLeaf(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape, Tokenizer<T, Space>& tokenizer,
+                ChannelGroup group)
+      : attention_(parameters, prefix, shape),
+        size_{0, group.count, tokenizer.patch(), shape.embed, shape.heads},
+        materialized_(attention_, tokenizer, group),
+        token_space_(attention_, tokenizer, group),
+        patch_space_(attention_, tokenizer, group) {}
+  AttentionLeaf(AttentionLeaf const&) = delete;
+
+  /// Chooses the order for a batch of that many rows.
+  void choose(Index rows) {
+    size_.rows = rows;
+    order_ = Policy::choose(size_);
+  }
+  Order order() const { return order_; }
+
+  Index kept_per_row() {
+    Index kept = 0;
+    with_leaf([&](auto& leaf) { kept = leaf.kept_per_row(); });
+    return kept;
+  }
+  void prepare(Context<Space> const& context) {
+    attention_.prepare(context);
+    with_leaf([&](auto& leaf) { leaf.prepare(context); });
+  }
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out) {
+    with_leaf([&](auto& leaf) { leaf.forward(context, tiling, x, kept, out); });
+  }
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient) {
+    with_leaf([&](auto& leaf) { leaf.backward(context, tiling, x, kept, gradient); });
+  }
+  void finish(Context<Space> const& context) {
+    with_leaf([&](auto& leaf) { leaf.finish(context); });
+    if (order_ != Order::materialized) attention_.finish(context);
+  }
+
+ private:
+  template <class F>
+  void with_leaf(F const& f) {
+    if constexpr (Policy::allows(Order::materialized))
+      if (order_ == Order::materialized) f(materialized_);
+    if constexpr (Policy::allows(Order::token_space))
+      if (order_ == Order::token_space) f(token_space_);
+    if constexpr (Policy::allows(Order::patch_space))
+      if (order_ == Order::patch_space) f(patch_space_);
+  }
+
+  QueryAttention<T, Space> attention_;
+  UnitSize size_;
+  Order order_ = Policy::choose(UnitSize{1, 1, 1, 1, 1});
+  MaterializedLeaf<T, Space> materialized_;
+  TokenSpaceLeaf<T, Space> token_space_;
+  PatchSpaceLeaf<T, Space> patch_space_;
+};
+
+}  // namespace dchag::channels

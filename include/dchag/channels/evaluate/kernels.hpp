@@ -1,0 +1,272 @@
+#pragma once
+
+#include <dchag/channels/tile.hpp>
+#include <dchag/core/context.hpp>
+#include <dchag/core/lanes.hpp>
+#include <dchag/core/math.hpp>
+#include <type_traits>
+
+// The loops of the channel front end that are not matrix products. In each of them a thread takes one register of rows
+// (Lanes) of one tile, so that the same code is a vector loop on a host and a coalesced loop on a device. Symbols:
+// c channels or tokens of the unit, i heads, e features, p pixels of a patch, n rows; s scores, a attention weights.
+namespace dchag::channels::kernels {
+
+/// Calls f with the largest of 8, 4, 3, 2 and 1 that divides the number of heads, as a constant.
+template <class F>
+void with_head_block(Index heads, F const& f) {
+  if (heads % 8 == 0) return f(std::integral_constant<int, 8>());
+  if (heads % 4 == 0) return f(std::integral_constant<int, 4>());
+  if (heads % 3 == 0) return f(std::integral_constant<int, 3>());
+  if (heads % 2 == 0) return f(std::integral_constant<int, 2>());
+  f(std::integral_constant<int, 1>());
+}
+
+/// s[c, i, n] = sigma[c, i] + sum_p r[c, i, p] x[c, p, n]; with max and normalizer given, exp(s - max) / normalizer instead.
+template <class T, class Space, int head_block>
+struct Scores {
+  Index heads, patch, pitch, blocks;
+  T const *x, *r, *sigma, *max, *normalizer;  // [c, P, pitch], [c, h, P], [c, h], [h, pitch], [h, pitch]
+  T* s;                                       // [c, h, pitch]
+
+  KOKKOS_FUNCTION void operator()(Index item) const {
+    using L = Lanes<T, lane_count<T, Space>>;
+    Index const n = item % blocks * lane_count<T, Space>, group = item / blocks % (heads / head_block);
+    Index const c = item / blocks / (heads / head_block), first = group * head_block;
+    T const* const weights = r + (c * heads + first) * patch;
+    L sum[head_block];
+    for (int i = 0; i < head_block; ++i) sum[i] = broadcast<L>(sigma[c * heads + first + i]);
+    for (Index p = 0; p < patch; ++p) {
+      L const pixel = load<L>(x + (c * patch + p) * pitch + n);
+      for (int i = 0; i < head_block; ++i) sum[i] += pixel * weights[i * patch + p];
+    }
+    for (int i = 0; i < head_block; ++i) {
+      Index const at = (first + i) * pitch + n;
+      if (max != nullptr) sum[i] = lanes_exp<T>(sum[i] - load<L>(max + at)) / load<L>(normalizer + at);
+      store(s + c * heads * pitch + at, sum[i]);
+    }
+  }
+};
+
+template <class T, class Space>
+void scores(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index patch, T const* x,
+            T const* r, T const* sigma, T const* max, T const* normalizer, T* s) {
+  Index const blocks = tiling.width / lane_count<T, Space>;
+  with_head_block(heads, [&](auto block) {
+    context.loop("dchag::channels::scores", channels * (heads / block()) * blocks,
+                 Scores<T, Space, block()>{heads, patch, tiling.pitch, blocks, x, r, sigma, max, normalizer, s});
+  });
+}
+
+/// m[e, n] = bias[e], or += where accumulate.
+template <class T, class Space>
+void spread_bias(Context<Space> const& context, Tiling const& tiling, Index rows, T const* bias, bool accumulate, T* m) {
+  constexpr int lanes = lane_count<T, Space>;
+  using L = Lanes<T, lanes>;
+  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  context.loop("dchag::channels::spread_bias", rows * blocks, KOKKOS_LAMBDA(Index item) {
+    T* const place = m + item / blocks * pitch + item % blocks * lanes;
+    L const value = broadcast<L>(bias[item / blocks]);
+    store(place, accumulate ? load<L>(place) + value : value);
+  });
+}
+
+/// Turns scores [c, h, pitch] into weights over c in place; leaves the maximum and the normalizer [h, pitch].
+template <class T, class Space>
+void softmax(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, T* s, T* max, T* normalizer) {
+  constexpr int lanes = lane_count<T, Space>;
+  using L = Lanes<T, lanes>;
+  Index const blocks = tiling.width / lanes, pitch = tiling.pitch, step = heads * pitch;
+  context.loop("dchag::channels::softmax", heads * blocks, KOKKOS_LAMBDA(Index item) {
+    Index const at = item / blocks * pitch + item % blocks * lanes;
+    L largest = load<L>(s + at), sum{};
+    for (Index c = 1; c < channels; ++c) largest = dchag::max(largest, load<L>(s + c * step + at));
+    for (Index c = 0; c < channels; ++c) {
+      L const weight = lanes_exp<T>(load<L>(s + c * step + at) - largest);
+      store(s + c * step + at, weight);
+      sum += weight;
+    }
+    L const scale = broadcast<L>(T{1}) / sum;
+    for (Index c = 0; c < channels; ++c) store(s + c * step + at, load<L>(s + c * step + at) * scale);
+    store(max + at, largest);
+    store(normalizer + at, sum);
+  });
+}
+
+/// Weights from scores [c, h, pitch] in place, with the maximum and the normalizer that softmax left.
+template <class T, class Space>
+void weights_again(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, T* s, T const* max,
+                   T const* normalizer) {
+  constexpr int lanes = lane_count<T, Space>;
+  using L = Lanes<T, lanes>;
+  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  context.loop("dchag::channels::weights_again", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
+    Index const n = item % blocks * lanes, row = item / blocks, at = row % heads * pitch + n;
+    T* const place = s + row * pitch + n;
+    store(place, lanes_exp<T>(load<L>(place) - load<L>(max + at)) / load<L>(normalizer + at));
+  });
+}
+
+/// sum[i, e, n] (+)= sum_c a[c, i, n] (t[c, e, n] + beta[c, e]); beta may be null.
+template <class T, class Space, int head_block>
+struct WeightedSum {
+  static constexpr int feature_block = 2;
+  Index channels, heads, embed, pitch, blocks;
+  bool accumulate;
+  T const *a, *t, *beta;  // [c, h, pitch], [c, D, pitch], [c, D]
+  T* sum;                 // [h, D, pitch]
+
+  template <int features>
+  KOKKOS_FORCEINLINE_FUNCTION void run(Index first, Index e, Index n) const {
+    using L = Lanes<T, lane_count<T, Space>>;
+    L total[head_block][features];
+    for (int i = 0; i < head_block; ++i)
+      for (int f = 0; f < features; ++f)
+        total[i][f] = accumulate ? load<L>(sum + ((first + i) * embed + e + f) * pitch + n) : L{};
+    for (Index c = 0; c < channels; ++c) {
+      L token[features];
+      for (int f = 0; f < features; ++f) {
+        token[f] = load<L>(t + (c * embed + e + f) * pitch + n);
+        if (beta != nullptr) token[f] += beta[c * embed + e + f];
+      }
+      for (int i = 0; i < head_block; ++i) {
+        L const weight = load<L>(a + (c * heads + first + i) * pitch + n);
+        for (int f = 0; f < features; ++f) total[i][f] += weight * token[f];
+      }
+    }
+    for (int i = 0; i < head_block; ++i)
+      for (int f = 0; f < features; ++f) store(sum + ((first + i) * embed + e + f) * pitch + n, total[i][f]);
+  }
+
+  KOKKOS_FUNCTION void operator()(Index item) const {
+    Index const pairs = (embed + feature_block - 1) / feature_block;
+    Index const n = item % blocks * lane_count<T, Space>, e = item / blocks % pairs * feature_block;
+    Index const first = item / blocks / pairs * head_block;
+    if (e + feature_block <= embed)
+      run<feature_block>(first, e, n);
+    else
+      run<1>(first, e, n);
+  }
+};
+
+template <class T, class Space>
+void weighted_sum(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index embed, T const* a,
+                  T const* t, T const* beta, bool accumulate, T* sum) {
+  Index const blocks = tiling.width / lane_count<T, Space>;
+  with_head_block(heads, [&](auto block) {
+    using Kernel = WeightedSum<T, Space, block()>;
+    context.loop("dchag::channels::weighted_sum", heads / block() * ceil_div(embed, Kernel::feature_block) * blocks,
+                 Kernel{channels, heads, embed, tiling.pitch, blocks, accumulate, a, t, beta, sum});
+  });
+}
+
+/// The attention's backward pass through the tokens of a chunk, channel-math.md section 3, TokenSpace:
+/// ds[c, i, n] = a (sum_e y[i, e, n] (t[c, e, n] + beta[c, e]) - delta[i, n]);  dt[c, e, n] = sum_i a[c, i, n] y[i, e, n].
+/// dt may be t. beta may be null.
+template <class T, class Space, int head_block>
+struct PullTokens {
+  static constexpr int channel_block = 2;
+  Index channels, heads, embed, pitch, blocks;
+  T const *a, *delta, *y, *t, *beta;  // [c, h, pitch], [h, pitch], [h, D, pitch], [c, D, pitch], [c, D]
+  T *ds, *dt;                         // [c, h, pitch], [c, D, pitch]
+
+  template <int count>
+  KOKKOS_FORCEINLINE_FUNCTION void run(Index c, Index n) const {
+    using L = Lanes<T, lane_count<T, Space>>;
+    for (Index first = 0; first < heads; first += head_block) {
+      L da[count][head_block] = {};
+      for (Index e = 0; e < embed; ++e) {
+        L token[count];
+        for (int k = 0; k < count; ++k) {
+          token[k] = load<L>(t + ((c + k) * embed + e) * pitch + n);
+          if (beta != nullptr) token[k] += beta[(c + k) * embed + e];
+        }
+        for (int i = 0; i < head_block; ++i) {
+          L const pull = load<L>(y + ((first + i) * embed + e) * pitch + n);
+          for (int k = 0; k < count; ++k) da[k][i] += pull * token[k];
+        }
+      }
+      for (int i = 0; i < head_block; ++i)
+        for (int k = 0; k < count; ++k) {
+          Index const at = ((c + k) * heads + first + i) * pitch + n;
+          store(ds + at, load<L>(a + at) * (da[k][i] - load<L>(delta + (first + i) * pitch + n)));
+        }
+    }
+    for (Index first = 0; first < heads; first += head_block) {
+      L weight[count][head_block];
+      for (int i = 0; i < head_block; ++i)
+        for (int k = 0; k < count; ++k) weight[k][i] = load<L>(a + ((c + k) * heads + first + i) * pitch + n);
+      for (Index e = 0; e < embed; ++e) {
+        L total[count];
+        for (int k = 0; k < count; ++k) total[k] = first == 0 ? L{} : load<L>(dt + ((c + k) * embed + e) * pitch + n);
+        for (int i = 0; i < head_block; ++i) {
+          L const pull = load<L>(y + ((first + i) * embed + e) * pitch + n);
+          for (int k = 0; k < count; ++k) total[k] += weight[k][i] * pull;
+        }
+        for (int k = 0; k < count; ++k) store(dt + ((c + k) * embed + e) * pitch + n, total[k]);
+      }
+    }
+  }
+
+  KOKKOS_FUNCTION void operator()(Index item) const {
+    Index const pairs = (channels + channel_block - 1) / channel_block;
+    // On a host a block of y stays in the thread's cache while it goes through the channels; on a device rows are coalesced.
+    Index const pair = on_host<Space> ? item % pairs : item / blocks, block = on_host<Space> ? item / pairs : item % blocks;
+    Index const c = pair * channel_block, n = block * lane_count<T, Space>;
+    if (c + channel_block <= channels)
+      run<channel_block>(c, n);
+    else
+      run<1>(c, n);
+  }
+};
+
+template <class T, class Space>
+void pull_tokens(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index embed, T const* a,
+                 T const* delta, T const* y, T const* t, T const* beta, T* ds, T* dt) {
+  Index const blocks = tiling.width / lane_count<T, Space>;
+  with_head_block(heads, [&](auto block) {
+    using Kernel = PullTokens<T, Space, block()>;
+    context.loop("dchag::channels::pull_tokens", ceil_div(channels, Kernel::channel_block) * blocks,
+                 Kernel{channels, heads, embed, tiling.pitch, blocks, a, delta, y, t, beta, ds, dt});
+  });
+}
+
+/// scaled[i, c, p, n] = a[c, i, n] x[c, p, n]
+template <class T, class Space>
+void scale_patches(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index patch, T const* a,
+                   T const* x, T* scaled) {
+  constexpr int lanes = lane_count<T, Space>;
+  using L = Lanes<T, lanes>;
+  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  context.loop("dchag::channels::scale_patches", heads * channels * blocks, KOKKOS_LAMBDA(Index item) {
+    Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
+    L const weight = load<L>(a + (c * heads + i) * pitch + n);
+    for (Index p = 0; p < patch; ++p)
+      store(scaled + ((i * channels + c) * patch + p) * pitch + n, weight * load<L>(x + (c * patch + p) * pitch + n));
+  });
+}
+
+/// The attention's backward pass through the patches of a chunk, channel-math.md section 3, PatchSpace, with
+/// Y[i, c, p, n] = sum_d dz_i[d, n] G_c(i)[d, p] in `pulled` and the part of da that comes from gamma in ds:
+/// ds[c, i, n] = a (ds + sum_p Y x - delta[i, n]); then pulled[i, c, p, n] = a x.
+template <class T, class Space>
+void pull_patches(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index patch, T const* a,
+                  T const* delta, T const* x, T* pulled, T* ds) {
+  constexpr int lanes = lane_count<T, Space>;
+  using L = Lanes<T, lanes>;
+  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  context.loop("dchag::channels::pull_patches", heads * channels * blocks, KOKKOS_LAMBDA(Index item) {
+    Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
+    Index const at = (c * heads + i) * pitch + n;
+    L const weight = load<L>(a + at);
+    L da = load<L>(ds + at);
+    for (Index p = 0; p < patch; ++p) {
+      T* const place = pulled + ((i * channels + c) * patch + p) * pitch + n;
+      L const pixel = load<L>(x + (c * patch + p) * pitch + n);
+      da += load<L>(place) * pixel;
+      store(place, weight * pixel);
+    }
+    store(ds + at, weight * (da - load<L>(delta + i * pitch + n)));
+  });
+}
+
+}  // namespace dchag::channels::kernels

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <dchag/channels/evaluate/patch_scores.hpp>
+
+namespace dchag::channels {
+
+/// Cross-attention over channels, a chunk of tokens at a time: scores from the patches, then the heads' sums of tokens, and the
+/// value projection of the sums. Kept a row: maximum and normalizer of each head, and the values z.
+///
+/// channel-math.md takes the scores from the tokens; taking them from the patches (PatchScores) saves half of the products of
+/// heads and tokens forward, and two of five backward, since the score's part of dt is u dr once a step.
+template <class T, class Space>
+class TokenSpaceLeaf {
+ public:
+  TokenSpaceLeaf(QueryAttention<T, Space>& attention, Tokenizer<T, Space>& tokenizer, ChannelGroup group)
+      : attention_(&attention), tokenizer_(&tokenizer), group_(group), scores_(attention, tokenizer, group) {}
+
+  Index kept_per_row() const { return 2 * attention_->heads() + attention_->embed(); }
+  void prepare(Context<Space> const& context) { scores_.prepare(context); }
+  void finish(Context<Space> const& context) const { scores_.finish(context); }
+
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out) const {
+    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch;
+    auto& workspace = context.workspace();
+    auto scope = workspace.scope();
+    T *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
+    T* const a = workspace.template push<T***>(group_.count, heads, pitch).data();
+    T* const sums = workspace.template push<T***>(heads, embed, pitch).data();
+    scores_.weights(context, tiling, x, max, normalizer, a);
+    Index const chunk = chunk_channels<T, Space>(group_.count, embed * pitch);
+    T* const t = workspace.template push<T***>(chunk, embed, pitch).data();
+    for (Index c = 0; c < group_.count; c += chunk)
+      sum_tokens(context, tiling, c, std::min(chunk, group_.count - c), x, a, t, sums);
+    linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, attention_->by_head(attention_->value_weight()),
+                         head_sums(tiling, sums), T{0}, attention_->by_head(tile_matrix(z, embed, tiling)));
+    attention_->project(context, tiling, true, z, out);
+  }
+
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient) const {
+    using linalg::Op;
+    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch, patch = tokenizer_->patch();
+    auto& workspace = context.workspace();
+    auto scope = workspace.scope();
+    T const *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
+    T* const dz = workspace.template push<T**>(embed, pitch).data();
+    T* const delta = workspace.template push<T**>(heads, pitch).data();
+    T* const a = workspace.template push<T***>(group_.count, heads, pitch).data();
+    T* const ds = workspace.template push<T***>(group_.count, heads, pitch).data();
+    T* const sums = workspace.template push<T***>(heads, embed, pitch).data();
+    T* const y = workspace.template push<T***>(heads, embed, pitch).data();
+    attention_->pull(context, tiling, z, gradient, true, dz, delta);
+    auto const dz_heads = attention_->by_head(tile_matrix(dz, embed, tiling));
+    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, attention_->by_head(attention_->value_weight()), dz_heads, T{0},
+                         head_sums(tiling, y));
+    scores_.weights_again(context, tiling, x, max, normalizer, a);
+    Index const chunk = chunk_channels<T, Space>(group_.count, embed * pitch);
+    T* const t = workspace.template push<T***>(chunk, embed, pitch).data();
+    for (Index c = 0; c < group_.count; c += chunk) {
+      Index const count = std::min(chunk, group_.count - c);
+      sum_tokens(context, tiling, c, count, x, a, t, sums);
+      Index const at = c * heads * pitch;
+      kernels::pull_tokens(context, tiling, count, heads, embed, static_cast<T const*>(a + at), static_cast<T const*>(delta),
+                           static_cast<T const*>(y), static_cast<T const*>(t),
+                           static_cast<T const*>(tokenizer_->beta(group_.first + c)), ds + at, t);
+      tokenizer_->pull(context, tiling, group_.first + c, count, x + c * patch * pitch, t);
+    }
+    linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, dz_heads, head_sums(tiling, sums), T{1},
+                         attention_->by_head(attention_->value_weight_gradient()));
+    scores_.pull(context, tiling, x, ds);
+  }
+
+ private:
+  /// The tokens t of `count` channels from c on, and their part of the heads' sums.
+  void sum_tokens(Context<Space> const& context, Tiling const& tiling, Index c, Index count, T const* x, T const* a, T* t,
+                  T* sums) const {
+    Index const heads = attention_->heads(), pitch = tiling.pitch;
+    tokenizer_->project(context, tiling, group_.first + c, count, x + c * tokenizer_->patch() * pitch, t);
+    kernels::weighted_sum(context, tiling, count, heads, attention_->embed(), a + c * heads * pitch, static_cast<T const*>(t),
+                          static_cast<T const*>(tokenizer_->beta(group_.first + c)), c > 0, sums);
+  }
+  linalg::Batch<T> head_sums(Tiling const& tiling, T* sums) const {
+    return {tile_matrix(sums, attention_->embed(), tiling), attention_->heads(), attention_->embed() * tiling.pitch};
+  }
+
+  QueryAttention<T, Space>* attention_;
+  Tokenizer<T, Space>* tokenizer_;
+  ChannelGroup group_;
+  PatchScores<T, Space> scores_;
+};
+
+}  // namespace dchag::channels

@@ -1,0 +1,153 @@
+#pragma once
+
+#include <cmath>
+#include <dchag/channels/evaluate/kernels.hpp>
+#include <dchag/channels/tile.hpp>
+#include <dchag/channels/units/unit.hpp>
+#include <dchag/core/context.hpp>
+#include <dchag/core/lanes.hpp>
+#include <dchag/core/parameters.hpp>
+#include <dchag/linalg/gemm.hpp>
+#include <dchag/linalg/reduce.hpp>
+#include <string>
+
+namespace dchag::channels {
+
+namespace detail {
+
+/// delta[i, n] = sum over the features e of head i of dz[e, n] (z[e, n] - shift[e]); shift may be null.
+template <class T, class Space>
+void head_products(Context<Space> const& context, Tiling const& tiling, Index heads, Index width, T const* dz, T const* z,
+                   T const* shift, T* delta) {
+  constexpr int lanes = lane_count<T, Space>;
+  using L = Lanes<T, lanes>;
+  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  context.loop("dchag::channels::head_products", heads * blocks, KOKKOS_LAMBDA(Index item) {
+    Index const i = item / blocks, n = item % blocks * lanes;
+    L total{};
+    for (Index e = i * width; e < (i + 1) * width; ++e) {
+      L value = load<L>(z + e * pitch + n);
+      if (shift != nullptr) value -= shift[e];
+      total += load<L>(dz + e * pitch + n) * value;
+    }
+    store(delta + i * pitch + n, total);
+  });
+}
+
+/// left[r, c] += x[r] y[r / rows_per_y, c]
+template <class T, class Space>
+void add_outer(Context<Space> const& context, Index rows, Index columns, Index rows_per_y, T const* x, T const* y, T* left) {
+  context.loop("dchag::channels::add_outer", rows * columns, KOKKOS_LAMBDA(Index item) {
+    Index const row = item / columns, column = item % columns;
+    left[item] += x[row] * y[row / rows_per_y * columns + column];
+  });
+}
+
+}  // namespace detail
+
+/// Attention of one learned query over the tokens of a unit: its parameters, and the parts that every order of evaluation
+/// shares (channel-math.md, sections 2 and 3). Values z [D, pitch] are the heads' weighted sums side by side, with bv.
+template <class T, class Space>
+class QueryAttention {
+ public:
+  QueryAttention(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape)
+      : embed_(shape.embed), heads_(shape.heads) {
+    double const deviation = 1.0 / std::sqrt(static_cast<double>(embed_));
+    query_ = &parameters.add(prefix + "query", {1, 1, embed_}, normal(0.02));
+    in_weight_ = &parameters.add(prefix + "in_proj_weight", {3 * embed_, embed_}, normal(deviation));
+    in_bias_ = &parameters.add(prefix + "in_proj_bias", {3 * embed_}, constant(0));
+    out_weight_ = &parameters.add(prefix + "out_proj.weight", {embed_, embed_}, normal(deviation));
+    out_bias_ = &parameters.add(prefix + "out_proj.bias", {embed_}, constant(0));
+  }
+
+  Index embed() const { return embed_; }
+  Index heads() const { return heads_; }
+  Index width() const { return embed_ / heads_; }  // features of a head
+  T scale() const { return static_cast<T>(1.0 / std::sqrt(static_cast<double>(width()))); }
+
+  T* query_values() const { return kappa_; }          // kappa [D]
+  T* scorers() const { return scorers_; }             // u [h, D]
+  T* scorer_gradients() const { return du_; }         // [h, D], of u
+  linalg::Matrix<T> key_weight() const { return {in_weight_->values + embed_ * embed_, embed_, embed_}; }
+  linalg::Matrix<T> value_weight() const { return {in_weight_->values + 2 * embed_ * embed_, embed_, embed_}; }
+  linalg::Matrix<T> key_weight_gradient() const { return {in_weight_->gradients + embed_ * embed_, embed_, embed_}; }
+  linalg::Matrix<T> value_weight_gradient() const { return {in_weight_->gradients + 2 * embed_ * embed_, embed_, embed_}; }
+  T* key_bias() const { return in_bias_->values + embed_; }
+  T* value_bias() const { return in_bias_->values + 2 * embed_; }
+  T* key_bias_gradient() const { return in_bias_->gradients + embed_; }
+
+  /// The d rows of a [D, columns] matrix that belong to each head.
+  linalg::Batch<T> by_head(linalg::Matrix<T> m) const {
+    return {m.rows_at(0, width()), heads_, width() * m.stride};
+  }
+
+  /// kappa = Wq q + bq and u_i = Wk(i)^T kappa(i) / sqrt(d), on the workspace until the batch is done; zeroes du.
+  void prepare(Context<Space> const& context) {
+    using linalg::Op;
+    auto& workspace = context.workspace();
+    kappa_ = workspace.template push<T*>(embed_).data();
+    scorers_ = workspace.template push<T*>(heads_ * embed_).data();
+    du_ = workspace.template push<T*>(heads_ * embed_).data();
+    auto const row = [&](T* data) { return linalg::Matrix<T>(data, 1, embed_); };
+    context.copy(reshape<T*, Space>(kappa_, embed_), reshape<T*, Space>(in_bias_->values, embed_));
+    linalg::gemm(context, Op::none, Op::transpose, T{1}, row(query_->values), {in_weight_->values, embed_, embed_}, T{1},
+                 row(kappa_));
+    linalg::batched_gemm(context, Op::none, Op::none, scale(), {{kappa_, 1, width()}, heads_, width()}, by_head(key_weight()),
+                         T{0}, {row(scorers_), heads_, embed_});
+    context.fill(reshape<T*, Space>(du_, heads_ * embed_), T{0});
+  }
+
+  /// out = Wo z + bo, after bv is added to z where it is still missing.
+  void project(Context<Space> const& context, Tiling const& tiling, bool add_value_bias, T* z, T* out) const {
+    if (add_value_bias) kernels::spread_bias(context, tiling, embed_, value_bias(), true, z);
+    kernels::spread_bias(context, tiling, embed_, static_cast<T const*>(out_bias_->values), false, out);
+    linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {out_weight_->values, embed_, embed_},
+                 tile_matrix(z, embed_, tiling), T{1}, tile_matrix(out, embed_, tiling));
+  }
+
+  /// From the gradient of out: those of Wo, bo and bv are added, dz [D, pitch] and delta [h, pitch] written.
+  void pull(Context<Space> const& context, Tiling const& tiling, T const* z, T const* gradient, bool delta_without_bias, T* dz,
+            T* delta) const {
+    using linalg::Op;
+    auto const g = tile_matrix(gradient, embed_, tiling);
+    linalg::gemm(context, Op::none, Op::transpose, T{1}, g, tile_matrix(z, embed_, tiling), T{1},
+                 {out_weight_->gradients, embed_, embed_});
+    linalg::add_row_sums(context, g, out_bias_->gradients);
+    linalg::gemm(context, Op::transpose, Op::none, T{1}, {out_weight_->values, embed_, embed_}, g, T{0},
+                 tile_matrix(dz, embed_, tiling));
+    linalg::add_row_sums(context, tile_matrix(dz, embed_, tiling), in_bias_->gradients + 2 * embed_);
+    detail::head_products(context, tiling, heads_, width(), static_cast<T const*>(dz), z,
+                          static_cast<T const*>(delta_without_bias ? value_bias() : nullptr), delta);
+  }
+
+  /// Gradients of Wk, Wq, bq and q from that of u.
+  void finish(Context<Space> const& context) const {
+    using linalg::Op;
+    auto scope = context.workspace().scope();
+    T* const dkappa = context.workspace().template push<T*>(embed_).data();
+    T* const du = du_;
+    T const factor = scale();
+    context.loop("dchag::channels::scale_du", heads_ * embed_, KOKKOS_LAMBDA(Index at) { du[at] *= factor; });
+    detail::add_outer(context, embed_, embed_, width(), static_cast<T const*>(kappa_), static_cast<T const*>(du_),
+                      key_weight_gradient().data);
+    linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, {{du_, 1, embed_}, heads_, embed_}, by_head(key_weight()), T{0},
+                         {{dkappa, 1, width()}, heads_, width()});
+    finish_query(context, dkappa);
+  }
+
+  /// Gradients of Wq, bq and q from that of kappa.
+  void finish_query(Context<Space> const& context, T const* dkappa) const {
+    T* const bias = in_bias_->gradients;
+    context.loop("dchag::channels::add_dkappa", embed_, KOKKOS_LAMBDA(Index e) { bias[e] += dkappa[e]; });
+    detail::add_outer(context, embed_, embed_, embed_, dkappa, static_cast<T const*>(query_->values), in_weight_->gradients);
+    linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {dkappa, 1, embed_}, {in_weight_->values, embed_, embed_},
+                 T{1}, {query_->gradients, 1, embed_});
+  }
+
+ private:
+  Index embed_, heads_;
+  Parameter<T, Space>*query_, *in_weight_, *in_bias_, *out_weight_, *out_bias_;
+  T *kappa_ = nullptr, *scorers_ = nullptr, *du_ = nullptr;
+};
+
+}  // namespace dchag::channels

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <Kokkos_Profiling_ScopedRegion.hpp>
+#include <dchag/core/types.hpp>
+#include <dchag/core/workspace.hpp>
+
+namespace dchag {
+
+/// Where a step runs: an execution space instance and the workspace. Every kernel of the library is started through it, so
+/// that a context whose workspace only measures runs the same code over sizes alone.
+template <class Space_>
+class Context {
+ public:
+  using Space = Space_;
+
+  explicit Context(Workspace<Space>& workspace, Space const& space = Space()) : workspace_(&workspace), space_(space) {}
+
+  Space const& space() const { return space_; }
+  Workspace<Space>& workspace() const { return *workspace_; }
+  bool dry() const { return workspace_->measuring(); }
+
+  /// body(i) for i in [0, count).
+  template <class Body>
+  void loop(char const* label, Index count, Body const& body) const {
+    if (dry() || count == 0) return;
+    Kokkos::parallel_for(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body);
+  }
+
+  /// body(i, sum&) for i in [0, count), the sum returned. Waits for the device. Zero where nothing runs.
+  template <class T, class Body>
+  T sum(char const* label, Index count, Body const& body) const {
+    T total{};
+    if (!dry() && count > 0)
+      Kokkos::parallel_reduce(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body, total);
+    return total;
+  }
+
+  /// body(team) for a league of teams, with the vector length and the bytes of team scratch (level 0) given.
+  template <class Body>
+  void teams(char const* label, Index league, int vector_length, std::size_t scratch, Body const& body) const {
+    if (dry() || league == 0) return;
+    using Policy = Kokkos::TeamPolicy<Space>;
+    Kokkos::parallel_for(label, Policy(space_, static_cast<int>(league), Kokkos::AUTO, vector_length)
+                                    .set_scratch_size(0, Kokkos::PerTeam(scratch)), body);
+  }
+
+  template <class Destination, class Value>
+  void fill(Destination const& destination, Value value) const {
+    if (!dry()) Kokkos::deep_copy(space_, destination, value);
+  }
+
+  template <class Destination, class Source>
+  void copy(Destination const& destination, Source const& source) const {
+    if (!dry()) Kokkos::deep_copy(space_, destination, source);
+  }
+
+  void fence(char const* label) const {
+    if (!dry()) space_.fence(label);
+  }
+
+ private:
+  Workspace<Space>* workspace_;
+  Space space_;
+};
+
+/// Names a phase for Kokkos Tools until the end of the block.
+using Region = Kokkos::Profiling::ScopedRegion;
+
+}  // namespace dchag

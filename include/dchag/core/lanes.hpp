@@ -1,0 +1,87 @@
+#pragma once
+
+#include <Kokkos_Core.hpp>
+#include <cstring>
+#include <type_traits>
+
+namespace dchag {
+
+// Where the rows of a tile are the fastest index, a host thread works on one vector register of rows at a time and a device
+// thread on one row: the same kernel with another number of lanes. Device compilers do without vector types altogether.
+#if defined(__CUDACC__) || defined(__HIPCC__)
+inline constexpr int vector_bytes = 0;
+#elif defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr int vector_bytes = 32;
+#else
+inline constexpr int vector_bytes = 16;
+#endif
+
+template <class Space>
+inline constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible &&
+                                std::is_same_v<typename Space::memory_space, Kokkos::HostSpace>;
+
+/// Rows that one thread of the space takes at a time.
+template <class T, class Space>
+inline constexpr int lane_count = on_host<Space> && vector_bytes > 0 ? vector_bytes / static_cast<int>(sizeof(T)) : 1;
+
+namespace detail {
+template <class T, int count>
+struct LaneType {
+  typedef T type __attribute__((vector_size(count * sizeof(T))));
+};
+template <class T>
+struct LaneType<T, 1> {
+  using type = T;
+};
+}  // namespace detail
+
+/// `count` values side by side, with the arithmetic of T.
+template <class T, int count>
+using Lanes = typename detail::LaneType<T, count>::type;
+
+template <class L, class T>
+KOKKOS_FORCEINLINE_FUNCTION L load(T const* from) {
+  L value;
+  if constexpr (sizeof(L) == sizeof(T))
+    value = *from;
+  else
+    std::memcpy(&value, from, sizeof(L));
+  return value;
+}
+
+template <class L, class T>
+KOKKOS_FORCEINLINE_FUNCTION void store(T* to, L value) {
+  if constexpr (sizeof(L) == sizeof(T))
+    *to = value;
+  else
+    std::memcpy(to, &value, sizeof(L));
+}
+
+/// The same value in every lane.
+template <class L, class T>
+KOKKOS_FORCEINLINE_FUNCTION L broadcast(T value) {
+  if constexpr (sizeof(L) == sizeof(T))
+    return value;
+  else
+    return value - L{};
+}
+
+template <class L, class T>
+KOKKOS_FORCEINLINE_FUNCTION T sum_lanes(L value, T const*) {
+  if constexpr (sizeof(L) == sizeof(T)) {
+    return value;
+  } else {
+    T total = 0;
+    for (int lane = 0; lane < static_cast<int>(sizeof(L) / sizeof(T)); ++lane) total += value[lane];
+    return total;
+  }
+}
+
+template <class L>
+KOKKOS_FORCEINLINE_FUNCTION L max(L a, L b) {
+  return a > b ? a : b;
+}
+
+}  // namespace dchag

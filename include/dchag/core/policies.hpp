@@ -1,0 +1,98 @@
+#pragma once
+
+#include <Kokkos_Core.hpp>
+#include <concepts>
+#include <type_traits>
+
+namespace dchag {
+
+/// What a policy decides. Every policy template names its role; a model takes at most one policy for each.
+namespace role {
+struct Tree;
+struct Evaluate;
+struct Parallel;
+struct Precision;
+struct Recompute;
+struct Space;
+}  // namespace role
+
+/// A template argument of a model: Tree, Evaluate, Parallel, Precision, Recompute or Space.
+template <class P>
+concept Policy = requires { typename P::role; };
+
+namespace detail {
+
+template <class... Policies>
+constexpr bool distinct_roles() {
+  if constexpr (sizeof...(Policies) < 2) {
+    return true;
+  } else {
+    return []<class First, class... Rest>(std::type_identity<First>, std::type_identity<Rest>...) {
+      return (!std::same_as<typename First::role, typename Rest::role> && ...) && distinct_roles<Rest...>();
+    }(std::type_identity<Policies>()...);
+  }
+}
+
+template <class Role, class Default, class... Policies>
+struct Find {
+  using type = Default;
+};
+template <class Role, class Default, class First, class... Rest>
+struct Find<Role, Default, First, Rest...> {
+  using type = typename std::conditional_t<std::same_as<typename First::role, Role>, std::type_identity<First>,
+                                           Find<Role, Default, Rest...>>::type;
+};
+
+}  // namespace detail
+
+/// No two policies with the same role.
+template <class... Policies>
+concept OnePolicyPerRole = detail::distinct_roles<Policies...>();
+
+/// The policy with that role, wherever it stands in the list, or the default.
+template <class Role, class Default, class... Policies>
+using find_policy = typename detail::Find<Role, Default, Policies...>::type;
+
+/// A scalar type that models are computed in.
+template <class T>
+concept Real = std::same_as<T, float> || std::same_as<T, double>;
+
+/// The scalar type of parameters, activations and gradients.
+template <Real T>
+struct Precision {
+  using role = role::Precision;
+  using Scalar = T;
+};
+
+/// Where kernels run.
+template <class Execution>
+  requires(Kokkos::is_execution_space_v<Execution>)
+struct Space {
+  using role = role::Space;
+  using execution_space = Execution;
+};
+
+/// What the forward pass does not keep, and the backward pass computes again.
+struct Nothing {
+  static constexpr bool blocks = false, front_end = false;
+};
+struct Blocks {
+  static constexpr bool blocks = true, front_end = false;
+};
+struct Everything {
+  static constexpr bool blocks = true, front_end = true;
+};
+
+template <class What>
+concept RecomputePolicy = requires {
+  { What::blocks } -> std::convertible_to<bool>;
+  { What::front_end } -> std::convertible_to<bool>;
+};
+
+template <RecomputePolicy What>
+struct Recompute {
+  using role = role::Recompute;
+  static constexpr bool blocks = What::blocks, front_end = What::front_end;
+};
+
+}  // namespace dchag

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <dchag/core/error.hpp>
+#include <dchag/io/detail/input_file.hpp>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace dchag {
+
+/// A file that appears under its name whole or not at all: it is written aside, in the same directory, and commit()
+/// puts it in place. Without commit the destructor removes what was written, and a file that stood there before stays
+/// as it was. Every member function throws Error where the system refuses (full disk, missing directory, rights).
+class AtomicFile {
+ public:
+  /// Opens the file aside. A symbolic link is followed: what it points to is replaced, the link stays.
+  explicit AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+    std::error_code code;
+    if (std::filesystem::is_symlink(path_, code)) path_ = std::filesystem::weakly_canonical(path_, code);
+    require(!path_.filename().empty(), '"', path_.string(), "\" does not name a file to write");
+    auto const there = std::filesystem::status(path_, code);
+    require(!std::filesystem::exists(there) || std::filesystem::is_regular_file(there), path_.string(),
+            ": exists and is not a regular file: choose another name");
+    static std::atomic<unsigned> counter = 0;
+    do {
+      aside_ = path_;
+      aside_ += ".part-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+      descriptor_ = ::open(aside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
+    require(descriptor_ >= 0, path_.string(), ": cannot be created: ", detail::system_message(errno));
+  }
+
+  AtomicFile(AtomicFile const&) = delete;
+  AtomicFile& operator=(AtomicFile const&) = delete;
+
+  ~AtomicFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+    if (!committed_) ::unlink(aside_.c_str());
+  }
+
+  std::filesystem::path const& path() const { return path_; }
+
+  /// Where the bytes stand until commit().
+  std::filesystem::path const& aside() const { return aside_; }
+
+  /// Appends after the last write().
+  void write(std::span<std::byte const> bytes) {
+    write_at(position_, bytes);
+    position_ += bytes.size();
+  }
+
+  /// Writes at an offset from the beginning, which may lie past the end; write() goes on where it was.
+  void write_at(std::uint64_t offset, std::span<std::byte const> bytes) {
+    require(descriptor_ >= 0, path_.string(), ": written to after commit");
+    while (!bytes.empty()) {
+      ssize_t const put = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (put < 0 && errno == EINTR) continue;
+      require(put > 0, path_.string(), ": cannot be written at byte ", offset, ": ",
+              put < 0 ? detail::system_message(errno) : "nothing was taken", "; what stood there before is unchanged");
+      offset += static_cast<std::uint64_t>(put);
+      bytes = bytes.subspan(static_cast<std::size_t>(put));
+    }
+  }
+
+  /// Flushes to the device, renames into place and flushes the directory. Nothing can be written afterwards.
+  void commit() {
+    require(descriptor_ >= 0, path_.string(), ": committed twice");
+    int const flushed = ::fsync(descriptor_) == 0 ? 0 : errno;
+    int const closed = ::close(std::exchange(descriptor_, -1)) == 0 ? 0 : errno;
+    int const failure = flushed != 0 ? flushed : closed;
+    require(failure == 0, path_.string(), ": cannot be flushed: ", detail::system_message(failure),
+            "; what stood there before is unchanged");
+    require(::rename(aside_.c_str(), path_.c_str()) == 0, path_.string(),
+            ": cannot be put in place: ", detail::system_message(errno));
+    committed_ = true;
+    flush_directory();
+  }
+
+ private:
+  void flush_directory() const {
+    auto const directory = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
+    int const descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return;  // a directory that may be written but not read
+    int const failure = ::fsync(descriptor) == 0 ? 0 : errno;
+    ::close(descriptor);
+    require(failure == 0 || failure == EINVAL || failure == ENOTSUP, path_.string(),
+            ": is in place, but its directory cannot be flushed: ", detail::system_message(failure));
+  }
+
+  std::filesystem::path path_;
+  std::filesystem::path aside_;
+  int descriptor_ = -1;
+  std::uint64_t position_ = 0;
+  bool committed_ = false;
+};
+
+}  // namespace dchag

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <algorithm>
+#include <dchag/core/context.hpp>
+#include <dchag/core/lanes.hpp>
+#include <dchag/linalg/matrix.hpp>
+#include <type_traits>
+
+namespace dchag::linalg {
+
+/// total[j] += sum over rows r of m[r, j]. The order of the sum depends on the shape and the space alone.
+template <class Space, class T>
+void add_column_sums(Context<Space> const& context, std::type_identity_t<Matrix<T const>> m, T* total) {
+  constexpr int lanes = lane_count<T, Space>;
+  using L = Lanes<T, lanes>;
+  Index const columns = m.columns, rows = m.rows, stride = m.stride;
+  T const* data = m.data;
+  Index const chunks = std::max<Index>(1, std::min<Index>(ceil_div(rows, 128), 64)), step = ceil_div(rows, chunks);
+  auto scope = context.workspace().scope();
+  T* const partial = context.workspace().template push<T*>(chunks * columns).data();
+  Index const blocks = ceil_div(columns, lanes);
+  context.loop("dchag::column_sums", chunks * blocks, KOKKOS_LAMBDA(Index item) {
+    Index const chunk = item / blocks, first = item % blocks * lanes, end = Kokkos::min(rows, (chunk + 1) * step);
+    if (first + lanes <= columns) {
+      L sum{};
+      for (Index r = chunk * step; r < end; ++r) sum += load<L>(data + r * stride + first);
+      store(partial + chunk * columns + first, sum);
+    } else {
+      for (Index j = first; j < columns; ++j) {
+        T sum = 0;
+        for (Index r = chunk * step; r < end; ++r) sum += data[r * stride + j];
+        partial[chunk * columns + j] = sum;
+      }
+    }
+  });
+  context.loop("dchag::column_sums::total", columns, KOKKOS_LAMBDA(Index j) {
+    T sum = 0;
+    for (Index chunk = 0; chunk < chunks; ++chunk) sum += partial[chunk * columns + j];
+    total[j] += sum;
+  });
+}
+
+/// total[r * step] += sum over columns j of m[r, j].
+template <class Space, class T>
+void add_row_sums(Context<Space> const& context, std::type_identity_t<Matrix<T const>> m, T* total, Index step = 1) {
+  Index const columns = m.columns, stride = m.stride;
+  T const* data = m.data;
+  using Team = typename Kokkos::TeamPolicy<Space>::member_type;
+  context.teams("dchag::row_sums", m.rows, 32, 0, KOKKOS_LAMBDA(Team const& team) {
+    Index const r = team.league_rank();
+    T sum = 0;
+    Kokkos::parallel_reduce(
+        Kokkos::TeamVectorRange(team, columns), [&](Index j, T& part) { part += data[r * stride + j]; }, sum);
+    Kokkos::single(Kokkos::PerTeam(team), [&] { total[r * step] += sum; });
+  });
+}
+
+}  // namespace dchag::linalg

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cmath>
+#include <dchag/core/error.hpp>
+#include <dchag/core/parameters.hpp>
+#include <dchag/layers/block.hpp>
+#include <dchag/layers/layer_norm.hpp>
+#include <dchag/layers/recompute.hpp>
+#include <deque>
+#include <string>
+#include <type_traits>
+
+namespace dchag {
+
+/// Sizes of a transformer.
+struct TransformerConfig {
+  Index embed = 0;       // width of the residual stream
+  Index heads = 0;       // of the attention; divides embed
+  Index depth = 0;       // blocks
+  double mlp_ratio = 4;  // hidden width of the MLPs over embed
+
+  Index hidden() const { return static_cast<Index>(static_cast<double>(embed) * mlp_ratio); }
+
+  /// Throws Error, naming the field as `owner` + its name, where the sizes make no transformer.
+  void check(std::string const& owner = "") const {
+    auto const positive = [&](char const* field, Index value) {
+      require(value > 0, owner, field, " = ", value, " must be positive");
+    };
+    positive("embed", embed);
+    positive("heads", heads);
+    positive("depth", depth);
+    require(std::isfinite(mlp_ratio) && mlp_ratio <= 1024 && hidden() > 0, owner, "mlp_ratio = ", mlp_ratio, " times ", owner,
+            "embed = ", embed, " must be a hidden width from 1 to 1024 ", owner, "embed");
+    if (embed % heads == 0) return;
+    Index below = heads, above = heads;
+    while (embed % below != 0) --below;
+    while (above < embed && embed % above != 0) ++above;
+    fail(owner, "heads = ", heads, " does not divide ", owner, "embed = ", embed, ": choose heads = ", below,
+         above > heads && embed % above == 0 ? " or " + std::to_string(above) : std::string(), ", or ", owner,
+         "embed = ", round_up(embed, heads));
+  }
+};
+
+/// A vision transformer's trunk: `depth` pre-norm blocks and a final layer norm. Parameters `prefix + blocks.0.*` ... and
+/// `prefix + norm.*`; every block is a shard unit of its own, and so is the norm.
+///
+/// Where blocks are recomputed, each keeps only its input for the backward pass, which runs it forward again.
+template <class T, class Space, bool recompute_blocks = false>
+class Encoder {
+ public:
+  using Rows = linalg::Matrix<T>;
+  using Block = std::conditional_t<recompute_blocks, layers::Recomputed<T, Space, layers::Block<T, Space>>,
+                                   layers::Block<T, Space>>;
+
+  /// Throws Error where the sizes make no transformer.
+  Encoder(Parameters<T, Space>& parameters, TransformerConfig const& config, std::string const& prefix = "")
+      : config_((config.check(prefix), config)),
+        blocks_(add_blocks(parameters, config, prefix)),
+        norm_(add_norm(parameters, config, prefix)) {}
+
+  TransformerConfig const& config() const { return config_; }
+
+  /// x [images * locations, embed], rows by image, becomes norm(blocks(x)). What is kept stays on the workspace until backward.
+  void forward(Context<Space> const& context, Rows x, Index images) {
+    Region region("dchag::encoder::forward");
+    check(x, images);
+    mark_ = context.workspace().mark();
+    for (auto& block : blocks_) block.forward(context, x, images);
+    norm_.forward(context, x, x);
+  }
+
+  /// The same, keeping nothing.
+  void evaluate(Context<Space> const& context, Rows x, Index images) {
+    Region region("dchag::encoder::evaluate");
+    check(x, images);
+    for (auto& block : blocks_) {
+      auto scope = context.workspace().scope();
+      block.forward(context, x, images);
+    }
+    auto scope = context.workspace().scope();
+    norm_.forward(context, x, x);
+  }
+
+  /// g, the gradient of the result, becomes that of the input; the gradients of all parameters are added to.
+  void backward(Context<Space> const& context, Rows g) {
+    Region region("dchag::encoder::backward");
+    norm_.backward(context, g, g);
+    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) block->backward(context, g);
+    context.workspace().release(mark_);
+  }
+
+ private:
+  void check(Rows const& x, Index images) const {
+    require(x.columns == config_.embed && x.stride == x.columns, "encoder: rows of ", x.columns, " numbers at a distance of ",
+            x.stride, " where embed = ", config_.embed, " is expected: give it whole rows of that width");
+    require(images > 0 && x.rows % images == 0, "encoder: ", x.rows, " rows are not a whole number of locations for each of ",
+            images, " images");
+  }
+  static std::deque<Block> add_blocks(Parameters<T, Space>& parameters, TransformerConfig const& config,
+                                      std::string const& prefix) {
+    std::deque<Block> blocks;
+    for (Index i = 0; i < config.depth; ++i) {
+      std::string const name = prefix + "blocks." + std::to_string(i);
+      parameters.begin_unit(name);
+      blocks.emplace_back(parameters, name, config.embed, config.heads, config.hidden());
+    }
+    return blocks;
+  }
+  static layers::LayerNorm<T, Space> add_norm(Parameters<T, Space>& parameters, TransformerConfig const& config,
+                                              std::string const& prefix) {
+    parameters.begin_unit(prefix + "norm");
+    return {parameters, prefix + "norm", config.embed};
+  }
+
+  TransformerConfig config_;
+  std::deque<Block> blocks_;
+  layers::LayerNorm<T, Space> norm_;
+  std::size_t mark_ = 0;
+};
+
+}  // namespace dchag

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <dchag/channels/evaluate/order.hpp>
+#include <dchag/channels/tree.hpp>
+#include <dchag/core/error.hpp>
+#include <dchag/core/policies.hpp>
+#include <dchag/io/json.hpp>
+#include <dchag/parallel/mesh.hpp>
+#include <dchag/parallel/strategy.hpp>
+#include <tuple>
+
+namespace dchag {
+
+/// What the policies of a model say, defaults included.
+template <Policy... Policies>
+  requires OnePolicyPerRole<Policies...>
+struct Settings {
+  using Scalar = typename find_policy<role::Precision, Precision<float>, Policies...>::Scalar;
+  using Space = typename find_policy<role::Space, dchag::Space<Kokkos::DefaultExecutionSpace>, Policies...>::execution_space;
+  using Tree = find_policy<role::Tree, dchag::Tree<CrossAttention<1>>, Policies...>;
+  using Order = typename find_policy<role::Evaluate, Evaluate<Auto>, Policies...>::order;
+  using Parallel = find_policy<role::Parallel, dchag::Parallel<>, Policies...>;
+  using Recompute = find_policy<role::Recompute, dchag::Recompute<Nothing>, Policies...>;
+};
+
+/// How a model is built. Without storage it can only be planned: run in contexts that measure.
+struct BuildOptions {
+  std::uint64_t seed = 0;
+  bool storage = true;
+};
+
+namespace detail {
+
+/// [{"unit": name, "groups": G}, ...] of a tree.
+template <class TreePolicy>
+Json tree_json() {
+  Json::Array levels;
+  [&]<class... Level>(std::type_identity<std::tuple<Level...>>) {
+    (levels.push_back(Json::Object{{"unit", Level::name}, {"groups", Level::groups}}), ...);
+  }(std::type_identity<typename TreePolicy::levels>());
+  return levels;
+}
+
+/// Throws unless `images` is [batch, channels, height, width].
+template <class V>
+void check_images(char const* field, V const& images, Index batch, Index channels, Index height, Index width) {
+  auto const extent = [&](unsigned axis) { return static_cast<Index>(images.extent(axis)); };
+  require(batch > 0 && extent(0) == batch && extent(1) == channels && extent(2) == height && extent(3) == width, "batch: ",
+          field, " is [", extent(0), ", ", extent(1), ", ", extent(2), ", ", extent(3), "], expected [", batch > 0 ? batch : 1,
+          ", ", channels, ", ", height, ", ", width, "]");
+}
+
+inline void check_one_model_rank(Mesh const& mesh) {
+  require(mesh.model().size() == 1 && mesh.shard().size() == 1, "mesh: model = ", mesh.model().size(), ", shard = ",
+          mesh.shard().size(), ": this model runs whole on every rank; leave both at 1, and all ranks are data-parallel");
+}
+
+}  // namespace detail
+}  // namespace dchag

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <dchag/core/error.hpp>
+#include <dchag/parallel/communicator.hpp>
+
+namespace dchag {
+
+/// Ranks along two axes of the mesh; those that are left over are the data axis.
+struct MeshShape {
+  int model = 1;  // ranks that divide the channels, and share the transformer behind them
+  int shard = 1;  // ranks that divide parameters, gradients and optimizer state of one model rank
+};
+
+/// data x shard x model: rank = (data * shards + shard) * models + model, so that the model ranks of a replica are neighbours.
+class Mesh {
+ public:
+  /// One rank; needs no MPI.
+  Mesh() = default;
+
+  /// Every rank of the world calls it with the same shape. Throws where the shape does not divide the world.
+  explicit Mesh(Communicator world, MeshShape shape = {}) : world_(std::move(world)) {
+    int const ranks = world_.size(), models = shape.model, shards = shape.shard;
+    check("model", models, ranks, ranks);
+    check("shard", shards, ranks / models, ranks);
+    int const rank = world_.rank(), model = rank % models, replica = rank / models, shard = replica % shards;
+    model_ = world_.split(replica, model);
+    replicas_ = world_.split(model, replica);
+    shard_ = replicas_.split(replica / shards, shard);
+    data_ = replicas_.split(shard, replica / shards);
+  }
+
+  Communicator const& world() const { return world_; }
+  Communicator const& model() const { return model_; }        // the ranks of this replica
+  Communicator const& shard() const { return shard_; }        // same model rank, same data rank
+  Communicator const& data() const { return data_; }          // same model rank, same shard rank
+  Communicator const& replicas() const { return replicas_; }  // same model rank: data x shard, each with images of its own
+
+ private:
+  static void check(char const* axis, int count, int divided, int ranks) {
+    require(count >= 1, "mesh: ", axis, " = ", count, ": give at least 1");
+    if (divided % count == 0) return;
+    int smaller = count;
+    while (divided % smaller != 0) --smaller;
+    fail("mesh: ", axis, " = ", count, " does not divide the ", divided, " ranks ",
+         divided == ranks ? "of the job" : "that the model axis leaves", ": change ", axis, " to ", smaller,
+         ", or start a job of ", ranks / divided * ceil_div(divided, count) * count, " ranks");
+  }
+
+  Communicator world_, model_, shard_, data_, replicas_;
+};
+
+}  // namespace dchag

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <dchag/core/context.hpp>
+#include <dchag/core/parameters.hpp>
+#include <dchag/parallel/mesh.hpp>
+#include <string>
+
+namespace dchag {
+
+// What a trainer asks of a model, one requirement a concept, so that a compiler names the one that is not met.
+
+/// Model::Scalar, Model::Space and Model::Batch are types.
+template <class Model>
+concept HasTypes = requires {
+  typename Model::Scalar;
+  typename Model::Space;
+  typename Model::Batch;
+};
+
+/// model.parameters() answers the Parameters<Scalar, Space>, allocated.
+template <class Model>
+concept HasParameters = requires(Model& model) {
+  { model.parameters() } -> std::same_as<Parameters<typename Model::Scalar, typename Model::Space>&>;
+};
+
+/// model.mesh() answers the mesh that the model was built on.
+template <class Model>
+concept HasMesh = requires(Model const& model) {
+  { model.mesh() } -> std::convertible_to<Mesh const&>;
+};
+
+/// batch.size() answers the number of images.
+template <class Model>
+concept HasBatchSize = requires(typename Model::Batch const& batch) {
+  { batch.size() } -> std::convertible_to<Index>;
+};
+
+/// model.gradients(context, batch, weight) answers the loss of a batch and adds weight times its gradient to the gradients of
+/// the parameters. It leaves the workspace as it found it, and answers zero in a dry context.
+template <class Model>
+concept HasGradients =
+    requires(Model& model, Context<typename Model::Space> const& context, typename Model::Batch const& batch, double weight) {
+      { model.gradients(context, batch, weight) } -> std::same_as<double>;
+    };
+
+/// model.evaluate(context, batch) answers the loss of a batch, by a forward pass alone.
+template <class Model>
+concept HasEvaluate = requires(Model& model, Context<typename Model::Space> const& context, typename Model::Batch const& batch) {
+  { model.evaluate(context, batch) } -> std::same_as<double>;
+};
+
+template <class Model>
+concept TrainableModel = HasTypes<Model> && HasParameters<Model> && HasMesh<Model> && HasBatchSize<Model> && HasGradients<Model> &&
+                         HasEvaluate<Model>;
+
+/// model.config_json() answers the configuration as a JSON object: what must be equal for parameters to fit.
+template <class Model>
+concept HasConfiguration = requires(Model const& model) {
+  { model.config_json() } -> std::convertible_to<std::string>;
+};
+
+template <class Model>
+concept CheckpointModel = HasTypes<Model> && HasParameters<Model> && HasMesh<Model> && HasConfiguration<Model>;
+
+}  // namespace dchag

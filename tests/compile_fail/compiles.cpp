@@ -1,0 +1,3 @@
+#include <dchag/core/error.hpp>
+
+int main() { dchag::require(true, "nothing is wrong"); }

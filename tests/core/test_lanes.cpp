@@ -1,0 +1,41 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <dchag/core/lanes.hpp>
+
+#include "space.hpp"
+
+using dchag::tests::Space;
+
+TEST_CASE_TEMPLATE("a register holds as many values as the machine's vectors", T, float, double) {
+  constexpr int lanes = dchag::lane_count<T, Space>;
+  using L = dchag::Lanes<T, lanes>;
+  CHECK(sizeof(L) == static_cast<std::size_t>(lanes) * sizeof(T));
+  if (dchag::on_host<Space> && dchag::vector_bytes > 0) CHECK(sizeof(L) == dchag::vector_bytes);
+  CHECK(sizeof(dchag::Lanes<T, 1>) == sizeof(T));
+}
+
+TEST_CASE_TEMPLATE("lanes are loaded and stored at any address, and computed side by side", T, float, double) {
+  constexpr int lanes = dchag::lane_count<T, Space>;
+  using L = dchag::Lanes<T, lanes>;
+  T from[lanes + 1], to[lanes + 2] = {};
+  for (int i = 0; i <= lanes; ++i) from[i] = static_cast<T>(i * i - 5);
+  L const loaded = dchag::load<L>(from + 1);
+  dchag::store(to + 1, loaded * loaded + dchag::broadcast<L>(T(0.5)));
+  for (int i = 1; i <= lanes; ++i) CHECK(to[i] == from[i] * from[i] + T(0.5));
+  CHECK(to[0] == 0);
+  CHECK(to[lanes + 1] == 0);
+  T total = 0;
+  for (int i = 1; i <= lanes; ++i) total += from[i];
+  CHECK(dchag::sum_lanes(loaded, from) == doctest::Approx(total));
+  dchag::store(to + 1, dchag::max(loaded, dchag::broadcast<L>(T(3))));
+  for (int i = 1; i <= lanes; ++i) CHECK(to[i] == std::max(from[i], T(3)));
+}
+
+TEST_CASE_TEMPLATE("a register of one value is the value", T, float, double) {
+  T const seven = 7;
+  CHECK(dchag::load<T>(&seven) == 7);
+  CHECK(dchag::broadcast<T>(seven) == 7);
+  CHECK(dchag::sum_lanes(seven, &seven) == 7);
+  CHECK(dchag::max(seven, T(9)) == 9);
+}

@@ -1,0 +1,3 @@
+#include "folder.hpp"
+
+std::string dchag::tests::folder() { return DCHAG_TEST_FOLDER; }
