@@ -1,15 +1,12 @@
-// A user's program of two files that both include the library: what they share is defined once.
-#include <dchag/core/error.hpp>
+// A user's program of two files that both include everything: what they share is defined once, and it starts and ends.
+#include <dchag/dchag.hpp>
+#include <iostream>
 
-#include <string>
+dchag::MaskedAutoencoderConfig scene();
 
-void refuse();
-
-int main() {
-  try {
-    refuse();
-  } catch (dchag::Error const& error) {
-    return std::string(error.what()) == "patch = 3 does not divide height = 145: choose 5 or 29" ? 0 : 1;
-  }
-  return 1;
+int main(int argc, char** argv) {
+  return dchag::run(argc, argv, [](dchag::Environment& environment) {
+    std::cout << environment.report() << "\nkept locations: " << scene().kept() << '\n';
+    return scene().kept() == 16 ? 0 : 1;
+  });
 }

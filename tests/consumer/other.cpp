@@ -1,3 +1,3 @@
-#include <dchag/core/error.hpp>
+#include <dchag/dchag.hpp>
 
-void refuse() { dchag::require(false, "patch = ", 3, " does not divide height = ", 145, ": choose 5 or 29"); }
+dchag::MaskedAutoencoderConfig scene() { return {.channels = 200, .height = 16, .width = 16, .patch = 2}; }

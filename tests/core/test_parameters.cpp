@@ -32,7 +32,8 @@ std::vector<T> values(Parameters<T>& parameters, std::string const& name) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("parameters start the same whatever the order and units in which layers are built", T, float, double) {
+TEST_CASE_TEMPLATE("parameters start the same whatever the order and units in which layers are built", T, float,
+                   double) {
   Parameters<T> one, other;
   one.add("a", {3, 50}, normal(0.5));
   one.add("b", {77}, normal(2));
@@ -85,7 +86,8 @@ TEST_CASE("a name used twice is refused by that name, and so is what comes after
   CHECK_THROWS_AS(parameters.allocate(1), dchag::Error);
 }
 
-TEST_CASE("a unit is one buffer in which parameters stand in order, padded with zeros, with a gradient for each value") {
+TEST_CASE(
+    "a unit is one buffer in which parameters stand in order, padded with zeros, with a gradient for each value") {
   Parameters<float> parameters;
   parameters.begin_unit("unit");
   auto const& a = parameters.add("a", {3, 11}, normal(1));

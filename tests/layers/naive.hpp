@@ -27,7 +27,8 @@ inline Vector layer_norm(Vector const& x, Vector const& gain, Vector const& offs
   for (std::size_t r = 0; r < x.size() / width; ++r) {
     double mean = 0, variance = 0;
     for (std::size_t j = 0; j < width; ++j) mean += x[r * width + j] / static_cast<double>(width);
-    for (std::size_t j = 0; j < width; ++j) variance += std::pow(x[r * width + j] - mean, 2) / static_cast<double>(width);
+    for (std::size_t j = 0; j < width; ++j)
+      variance += std::pow(x[r * width + j] - mean, 2) / static_cast<double>(width);
     for (std::size_t j = 0; j < width; ++j)
       y[r * width + j] = (x[r * width + j] - mean) / std::sqrt(variance + 1e-5) * gain[j] + offset[j];
   }
@@ -73,7 +74,8 @@ inline Vector plus(Vector a, Vector const& b) {
 template <class Values>
 Vector block(Vector const& x, std::size_t images, std::size_t heads, Values const& of) {
   std::size_t const width = of("norm1.weight").size();
-  Vector const qkv = linear(layer_norm(x, of("norm1.weight"), of("norm1.bias")), of("attn.qkv.weight"), of("attn.qkv.bias"));
+  Vector const qkv =
+      linear(layer_norm(x, of("norm1.weight"), of("norm1.bias")), of("attn.qkv.weight"), of("attn.qkv.bias"));
   Vector const attended = attention(qkv, images, heads, width / heads);
   Vector const middle = plus(x, linear(attended, of("attn.proj.weight"), of("attn.proj.bias")));
   Vector const hidden =

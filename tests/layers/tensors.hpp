@@ -23,7 +23,9 @@ struct Tensor {
   Kokkos::View<T**, Kokkos::LayoutRight, Space> view;
 
   Tensor(Index rows, Index columns)
-      : rows(rows), columns(columns), view("tensor", static_cast<std::size_t>(rows), static_cast<std::size_t>(columns)) {}
+      : rows(rows),
+        columns(columns),
+        view("tensor", static_cast<std::size_t>(rows), static_cast<std::size_t>(columns)) {}
 
   /// Normal numbers, the same for the same name.
   Tensor(Index rows, Index columns, std::string_view name, double deviation = 1) : Tensor(rows, columns) {
@@ -44,9 +46,7 @@ struct Tensor {
     auto const mirror = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), view);
     return std::vector<double>(mirror.data(), mirror.data() + mirror.size());
   }
-  testing::Differentiated<Space> by(std::string name, Tensor const& gradient) const
-    requires std::same_as<T, double>
-  {
+  testing::Differentiated<Space> by(std::string name, Tensor const& gradient) const requires std::same_as<T, double> {
     return {std::move(name), view.data(), gradient.view.data(), rows * columns};
   }
 };

@@ -13,7 +13,8 @@ std::size_t peak_bytes(Index images, Index heads, Index locations, Index size) {
   dchag::Workspace<Space> workspace;
   dchag::Context<Space> const context(workspace);
   dchag::layers::Attention<float, Space> attention(heads, size);
-  dchag::linalg::Matrix<float> const qkv(nullptr, images * locations, 3 * heads * size), out(nullptr, images * locations, heads * size);
+  dchag::linalg::Matrix<float> const qkv(nullptr, images * locations, 3 * heads * size),
+      out(nullptr, images * locations, heads * size);
   attention.forward(context, qkv, out, images);
   attention.backward(context, qkv, out, out, qkv);
   return workspace.peak();
@@ -33,16 +34,17 @@ TEST_CASE_TEMPLATE("attention is softmax(Q K^T / sqrt(d)) V for each head of eac
     Tensor<T> const qkv(images * locations, 3 * heads * size, "qkv", 1.5), out(images * locations, heads * size);
     dchag::layers::Attention<T, Space> attention(heads, size);
     run([&](auto const& context) { attention.forward(context, qkv, out, images); });
-    CHECK(difference(out.host(), naive::attention(qkv.host(), static_cast<std::size_t>(images), static_cast<std::size_t>(heads),
-                                                  static_cast<std::size_t>(size))) < tolerance<T>);
+    CHECK(difference(out.host(), naive::attention(qkv.host(), static_cast<std::size_t>(images),
+                                                  static_cast<std::size_t>(heads), static_cast<std::size_t>(size))) <
+          tolerance<T>);
   }
 }
 
 TEST_CASE("attention's gradients are those of finite differences, in one tile and in many") {
   for (Index const locations : {9, 420}) {
     Index const images = 2, heads = 3, size = 3, rows = images * locations;
-    Tensor<double> const qkv(rows, 3 * heads * size, "qkv", 1.5), out(rows, heads * size), dout(rows, heads * size, "dout"),
-        dqkv(rows, 3 * heads * size);
+    Tensor<double> const qkv(rows, 3 * heads * size, "qkv", 1.5), out(rows, heads * size),
+        dout(rows, heads * size, "dout"), dqkv(rows, 3 * heads * size);
     dchag::layers::Attention<double, Space> attention(heads, size);
     run([&](auto const& context) {
       attention.forward(context, qkv, out, images);

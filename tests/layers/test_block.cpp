@@ -13,7 +13,8 @@ TEST_CASE_TEMPLATE("a block is that of the reference, in place", T, float, doubl
   parameters.allocate(1);
   randomize(parameters);
   Tensor<T> const x(images * locations, width, "x");
-  auto const expected = naive::block(x.host(), images, heads, [&](std::string const& name) { return value(parameters, "b." + name); });
+  auto const expected =
+      naive::block(x.host(), images, heads, [&](std::string const& name) { return value(parameters, "b." + name); });
   run([&](auto const& context) { block.forward(context, x, images); });
   CHECK(difference(x.host(), expected) < tolerance<T>);
 }

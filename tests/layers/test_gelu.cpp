@@ -22,7 +22,8 @@ TEST_CASE("the normal distribution in float is right to 2.5e-7 and its density t
     double const exact = static_cast<float>(x);
     auto const normal = normal_at<float>(x);
     worst = std::max(worst, std::fabs(normal.distribution - distribution(exact)));
-    worst_density = std::max(worst_density, std::fabs(normal.density - std::exp(-exact * exact / 2) / std::sqrt(2 * M_PI)));
+    worst_density =
+        std::max(worst_density, std::fabs(normal.density - std::exp(-exact * exact / 2) / std::sqrt(2 * M_PI)));
   }
   CHECK(worst < 2.5e-7);
   CHECK(worst_density < 1.5e-7);
@@ -51,7 +52,8 @@ TEST_CASE_TEMPLATE("gelu is x times the normal distribution, also in place", T, 
   CHECK(same.host() == y.host());
 }
 
-TEST_CASE_TEMPLATE("gelu backward multiplies by the derivative, leaves gelu and adds the sums of columns", T, float, double) {
+TEST_CASE_TEMPLATE("gelu backward multiplies by the derivative, leaves gelu and adds the sums of columns", T, float,
+                   double) {
   Index const rows = 70, columns = 21;
   Tensor<T> const y(rows, columns, "u"), slope(rows, columns, "dy"), bias(1, columns, "bias");
   auto const u = y.host(), dy = slope.host();
@@ -61,9 +63,7 @@ TEST_CASE_TEMPLATE("gelu backward multiplies by the derivative, leaves gelu and 
     expected[i] = dy[i] * (distribution(u[i]) + u[i] * std::exp(-u[i] * u[i] / 2) / std::sqrt(2 * M_PI));
     sums[i % static_cast<std::size_t>(columns)] += expected[i];
   }
-  run([&](auto const& context) {
-    dchag::layers::gelu_backward<Space, T>(context, y, slope, bias.view.data());
-  });
+  run([&](auto const& context) { dchag::layers::gelu_backward<Space, T>(context, y, slope, bias.view.data()); });
   CHECK(difference(y.host(), naive::gelu(u)) < tolerance<T>);
   CHECK(difference(slope.host(), expected) < tolerance<T>);
   CHECK(difference(bias.host(), sums) < tolerance<T>);

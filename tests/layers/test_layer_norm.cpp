@@ -33,8 +33,7 @@ TEST_CASE("layer norm of rows with a mean far from zero loses no more than the m
   auto values = x.host();
   for (double& one : values) one += 1000;
   x.assign(values);
-  auto const expected =
-      naive::layer_norm(x.host(), value(parameters, "norm.weight"), value(parameters, "norm.bias"));
+  auto const expected = naive::layer_norm(x.host(), value(parameters, "norm.weight"), value(parameters, "norm.bias"));
   run([&](auto const& context) { norm.forward(context, x, y); });
   CHECK(difference(y.host(), expected) < 1e-4);
 }

@@ -13,9 +13,10 @@ TEST_CASE_TEMPLATE("the MLP adds fc2(gelu(fc1(x)))", T, float, double) {
   randomize(parameters);
   Tensor<T> const x(23, 10, "x"), y(23, 10);
   run([&](auto const& context) { mlp.add_forward(context, x, y); });
-  auto const hidden = naive::gelu(naive::linear(x.host(), value(parameters, "mlp.fc1.weight"), value(parameters, "mlp.fc1.bias")));
-  CHECK(difference(y.host(), naive::linear(hidden, value(parameters, "mlp.fc2.weight"), value(parameters, "mlp.fc2.bias"))) <
-        tolerance<T>);
+  auto const hidden =
+      naive::gelu(naive::linear(x.host(), value(parameters, "mlp.fc1.weight"), value(parameters, "mlp.fc1.bias")));
+  CHECK(difference(y.host(), naive::linear(hidden, value(parameters, "mlp.fc2.weight"),
+                                           value(parameters, "mlp.fc2.bias"))) < tolerance<T>);
 }
 
 TEST_CASE("the MLP's gradients are those of finite differences, also where dx overwrites x") {

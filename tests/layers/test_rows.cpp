@@ -7,42 +7,55 @@ using dchag::Index;
 
 namespace {
 
-// A function of its own: device compilers take no kernel out of a test's body.
+/// Doubles each row of [rows, columns] into [rows, columns + 2], and puts its sum and its largest value behind.
 template <class T>
-void summarize(dchag::Context<Space> const& context, Tensor<T> const& from, Tensor<T> const& to) {
-  T const* const in = from.view.data();
-  T* const out = to.view.data();
-  Index const columns = from.columns;
-  dchag::layers::row_loop<T>(context, "dchag::test", from.rows, KOKKOS_LAMBDA(Index r, dchag::layers::Row<T, Space> const& row) {
-    auto const at = [&]<class L>(Index j) { return dchag::load<L>(in + r * columns + j); };
+struct Summarize {
+  T const* in;
+  T* out;
+  Index columns;
+
+  template <class Row>
+  KOKKOS_FUNCTION void operator()(Index r, Row const& row) const {
+    T const* const from = in + r * columns;
+    T* const to = out + r * (columns + 2);
+    auto const at = [&]<class L>(Index j) { return dchag::load<L>(from + j); };
     T const sum = row.sum(columns, at), largest = row.largest(columns, at);
-    row.each(columns, [&]<class L>(Index j) { dchag::store(out + r * (columns + 2) + j, at.template operator()<L>(j) * T(2)); });
+    row.each(columns, [&]<class L>(Index j) { dchag::store(to + j, dchag::load<L>(from + j) * T(2)); });
     row.once([&] {
-      out[r * (columns + 2) + columns] += sum;
-      out[r * (columns + 2) + columns + 1] = largest;
+      to[columns] += sum;
+      to[columns + 1] = largest;
     });
-  });
-}
+  }
+};
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a row is gone over once, summed and searched, whatever its width", T, float, double) {
-  for (Index columns : {1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 100}) {
-    Tensor<T> const in(3, columns, "in"), out(3, columns + 2);
-    auto const values = in.host();
-    dchag::Workspace<Space> workspace(0);
-    summarize(dchag::Context<Space>(workspace), in, out);
-    auto const found = out.host();
-    for (Index r = 0; r < 3; ++r) {
-      auto const* const row = values.data() + r * columns;
-      auto const* const result = found.data() + r * (columns + 2);
-      double total = 0;
-      for (Index j = 0; j < columns; ++j) {
-        total += row[j];
-        CHECK(result[j] == 2 * row[j]);
+TEST_CASE_TEMPLATE("a row is gone over once, summed and searched, whatever its width, by a thread or by a team", T,
+                   float, double) {
+  using Team = dchag::layers::detail::TeamPerRow<T, Space, Summarize<T>>;
+  for (Index columns : {1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 100})
+    for (bool by_teams : {false, true}) {
+      INFO(columns, " columns, by teams ", by_teams);
+      Tensor<T> const in(3, columns, "in"), out(3, columns + 2);
+      Summarize<T> const summarize{in.view.data(), out.view.data(), columns};
+      dchag::Workspace<Space> workspace(0);
+      dchag::Context<Space> const context(workspace);
+      if (by_teams)
+        context.teams("dchag::test", 3, 1, 0, Team{summarize});
+      else
+        dchag::layers::row_loop<T>(context, "dchag::test", 3, summarize);
+      Kokkos::fence();
+      auto const values = in.host(), found = out.host();
+      for (Index r = 0; r < 3; ++r) {
+        auto const* const row = values.data() + r * columns;
+        auto const* const result = found.data() + r * (columns + 2);
+        double total = 0;
+        for (Index j = 0; j < columns; ++j) {
+          total += row[j];
+          CHECK(result[j] == 2 * row[j]);
+        }
+        CHECK(result[columns] == doctest::Approx(total).epsilon(1e-5));
+        CHECK(result[columns + 1] == *std::max_element(row, row + columns));
       }
-      CHECK(result[columns] == doctest::Approx(total).epsilon(1e-5));
-      CHECK(result[columns + 1] == *std::max_element(row, row + columns));
     }
-  }
 }

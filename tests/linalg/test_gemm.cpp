@@ -56,8 +56,8 @@ Place shifted(Place place, Index by) {
   return place;
 }
 
-void naive(Op a_op, Op b_op, double alpha, std::vector<double> const& a, Place pa, std::vector<double> const& b, Place pb,
-           double beta, std::vector<double>& c, Place pc) {
+void naive(Op a_op, Op b_op, double alpha, std::vector<double> const& a, Place pa, std::vector<double> const& b,
+           Place pb, double beta, std::vector<double>& c, Place pc) {
   Index const inner = a_op == Op::none ? pa.columns : pa.rows;
   for (Index i = 0; i < pc.rows; ++i)
     for (Index j = 0; j < pc.columns; ++j) {
@@ -88,7 +88,8 @@ struct Fixture {
 /// rows x columns of C and the inner extent, the columns standing `gap` elements apart from the next row.
 template <class T>
 void check_product(Op a_op, Op b_op, Index rows, Index columns, Index inner, Index gap, double alpha, double beta) {
-  INFO(rows, " x ", columns, " x ", inner, ", gap ", gap, ", transposed ", a_op == Op::transpose, b_op == Op::transpose);
+  INFO(rows, " x ", columns, " x ", inner, ", gap ", gap, ", transposed ", a_op == Op::transpose,
+       b_op == Op::transpose);
   Fixture const fixture;
   Place a{gap, rows, inner, inner + gap}, b{gap, inner, columns, columns + gap}, c{gap, rows, columns, columns + gap};
   if (a_op == Op::transpose) a = {gap, inner, rows, rows + gap};
@@ -97,7 +98,8 @@ void check_product(Op a_op, Op b_op, Index rows, Index columns, Index inner, Ind
   Memory<T> const left(size(a), "a"), right(size(b), "b");
   Memory<T> out(size(c), "c");
   naive(a_op, b_op, alpha, left.host, a, right.host, b, beta, out.host, c);
-  dchag::linalg::gemm(fixture.context, a_op, b_op, static_cast<T>(alpha), a.in(left), b.in(right), static_cast<T>(beta), c.in(out));
+  dchag::linalg::gemm(fixture.context, a_op, b_op, static_cast<T>(alpha), a.in(left), b.in(right), static_cast<T>(beta),
+                      c.in(out));
   Kokkos::fence();
   check_equal<T>(out.now(), out.host);  // the gaps between rows included
 }
@@ -106,7 +108,8 @@ constexpr Op both[] = {Op::none, Op::transpose};
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("gemm is alpha op(A) op(B) + beta C in every transposition, also of ranges of columns", T, float, double) {
+TEST_CASE_TEMPLATE("gemm is alpha op(A) op(B) + beta C in every transposition, also of ranges of columns", T, float,
+                   double) {
   for (Op a_op : both)
     for (Op b_op : both)
       for (Index gap : {0, 5}) {
@@ -127,7 +130,8 @@ TEST_CASE_TEMPLATE("gemm with one output column heeds the strides of what it rea
       }
 }
 
-TEST_CASE_TEMPLATE("gemm without an inner extent scales C, and without rows or columns does nothing", T, float, double) {
+TEST_CASE_TEMPLATE("gemm without an inner extent scales C, and without rows or columns does nothing", T, float,
+                   double) {
   for (Op a_op : both)
     for (Op b_op : both) {
       check_product<T>(a_op, b_op, 6, 7, 0, 2, 1, 0);
@@ -187,8 +191,10 @@ TEST_CASE_TEMPLATE("batched gemm multiplies the heads of images where they stand
         naive(Op::none, Op::transpose, 0.5, queries.host, each, keys.host, each, 0, scores.host, score);
         naive(Op::transpose, Op::none, 1, scores.host, score, keys.host, each, 1, out.host, each);
       }
-      dchag::linalg::batched_gemm(fixture.context, Op::none, Op::transpose, T(0.5), batch(queries), batch(keys), T{0}, weights);
-      dchag::linalg::batched_gemm(fixture.context, Op::transpose, Op::none, T{1}, weights, batch(keys), T{1}, batch(out));
+      dchag::linalg::batched_gemm(fixture.context, Op::none, Op::transpose, T(0.5), batch(queries), batch(keys), T{0},
+                                  weights);
+      dchag::linalg::batched_gemm(fixture.context, Op::transpose, Op::none, T{1}, weights, batch(keys), T{1},
+                                  batch(out));
       Kokkos::fence();
       check_equal<T>(scores.now(), scores.host);
       check_equal<T>(out.now(), out.host);
@@ -204,7 +210,8 @@ TEST_CASE_TEMPLATE("batched gemm broadcasts an operand whose distance is zero", 
     naive(Op::none, Op::none, 1, left.host, {0, rows, inner, inner}, right.host,
           shifted({0, inner, columns, columns}, i * inner * columns), 0, out.host,
           shifted({0, rows, columns, columns}, i * rows * columns));
-  Matrix<T> const a(left.data.data(), rows, inner), b(right.data.data(), inner, columns), c(out.data.data(), rows, columns);
+  Matrix<T> const a(left.data.data(), rows, inner), b(right.data.data(), inner, columns),
+      c(out.data.data(), rows, columns);
   dchag::linalg::batched_gemm(fixture.context, Op::none, Op::none, T{1}, Batch<T>(a, count, 0),
                               Batch<T>(b, count, inner * columns), T{0}, Batch<T>(c, count, rows * columns));
   Kokkos::fence();
@@ -227,8 +234,8 @@ TEST_CASE_TEMPLATE("summed gemm adds up the products of a batch in every transpo
           Memory<T> const left(count * a_step, "a"), right(count * b_step, "b");
           Memory<T> out(1 + rows * c.stride, "c");
           for (Index i = 0; i < count; ++i)
-            naive(a_op, b_op, 1.5, left.host, shifted(a, i * a_step), right.host, shifted(b, i * b_step), i == 0 ? beta : 1,
-                  out.host, c);
+            naive(a_op, b_op, 1.5, left.host, shifted(a, i * a_step), right.host, shifted(b, i * b_step),
+                  i == 0 ? beta : 1, out.host, c);
           dchag::linalg::summed_gemm(fixture.context, a_op, b_op, T(1.5), Batch<T>(a.in(left), count, a_step),
                                      Batch<T>(b.in(right), count, b_step), static_cast<T>(beta), c.in(out));
           Kokkos::fence();
@@ -241,8 +248,8 @@ TEST_CASE("batches of different lengths are refused and empty ones do nothing") 
   float* const none = nullptr;
   Matrix<float> const one(none, 4, 4);
   auto const product = [&](Index a, Index b, Index c) {
-    dchag::linalg::batched_gemm(fixture.context, Op::none, Op::none, 1.0f, Batch<float>(one, a, 16), Batch<float>(one, b, 16), 0.0f,
-                                Batch<float>(one, c, 16));
+    dchag::linalg::batched_gemm(fixture.context, Op::none, Op::none, 1.0f, Batch<float>(one, a, 16),
+                                Batch<float>(one, b, 16), 0.0f, Batch<float>(one, c, 16));
   };
   CHECK_THROWS_AS(product(2, 3, 2), dchag::Error);
   CHECK_THROWS_AS(product(2, 2, 3), dchag::Error);

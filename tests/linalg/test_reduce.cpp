@@ -54,7 +54,8 @@ constexpr Sizes all_sizes[] = {{1, 1, 1}, {5, 3, 7}, {129, 40, 40}, {700, 33, 50
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("sums of columns are added to what is there, of any number of rows and any stride", T, float, double) {
+TEST_CASE_TEMPLATE("sums of columns are added to what is there, of any number of rows and any stride", T, float,
+                   double) {
   for (Sizes const& sizes : all_sizes) {
     Index const rows = sizes.rows, columns = sizes.columns, stride = sizes.stride;
     INFO(rows, " x ", columns, " at ", stride);
@@ -62,7 +63,8 @@ TEST_CASE_TEMPLATE("sums of columns are added to what is there, of any number of
     auto const values = matrix.host();
     auto expected = total.host();
     for (Index r = 0; r < rows; ++r)
-      for (Index j = 0; j < columns; ++j) expected[static_cast<std::size_t>(j)] += values[static_cast<std::size_t>(r * stride + j)];
+      for (Index j = 0; j < columns; ++j)
+        expected[static_cast<std::size_t>(j)] += values[static_cast<std::size_t>(r * stride + j)];
     run([&](auto const& context) {
       dchag::linalg::add_column_sums(context, Matrix<T>(matrix.data.data(), rows, columns, stride), total.data.data());
     });
@@ -82,7 +84,8 @@ TEST_CASE_TEMPLATE("sums of rows are added at the step that is asked for, and no
         for (Index j = 0; j < columns; ++j)
           expected[static_cast<std::size_t>(r * step)] += values[static_cast<std::size_t>(r * stride + j)];
       run([&](auto const& context) {
-        dchag::linalg::add_row_sums(context, Matrix<T>(matrix.data.data(), rows, columns, stride), total.data.data(), step);
+        dchag::linalg::add_row_sums(context, Matrix<T>(matrix.data.data(), rows, columns, stride), total.data.data(),
+                                    step);
       });
       check_close<T>(total.host(), expected);
     }

@@ -59,8 +59,10 @@ TEST_CASE_TEMPLATE("the encoder is blocks and a norm, with or without what backw
   Tensor<T> const x(rows, width, "x"), evaluated(rows, width, "x");
   auto expected = x.host();
   for (std::string const block : {"decoder.blocks.0.", "decoder.blocks.1."})
-    expected = naive::block(expected, images, heads, [&](std::string const& name) { return value(parameters, block + name); });
-  expected = naive::layer_norm(expected, value(parameters, "decoder.norm.weight"), value(parameters, "decoder.norm.bias"));
+    expected =
+        naive::block(expected, images, heads, [&](std::string const& name) { return value(parameters, block + name); });
+  expected =
+      naive::layer_norm(expected, value(parameters, "decoder.norm.weight"), value(parameters, "decoder.norm.bias"));
   run([&](auto const& context) { encoder.forward(context, x, images); });
   run([&](auto const& context) {
     encoder.evaluate(context, evaluated, images);
@@ -97,7 +99,8 @@ TEST_CASE("the encoder's gradients are those of finite differences") {
   });
 }
 
-TEST_CASE_TEMPLATE("an encoder that recomputes its blocks gives the same result and gradients, bit for bit", T, float, double) {
+TEST_CASE_TEMPLATE("an encoder that recomputes its blocks gives the same result and gradients, bit for bit", T, float,
+                   double) {
   CHECK(everything<T, true>() == everything<T, false>());
 }
 

@@ -21,7 +21,8 @@ using Buffer = Kokkos::View<T*, typename Space::device_type>;
 template <class T>
 Buffer<T> device(std::vector<T> const& values) {
   Buffer<T> const buffer("buffer", values.size());
-  Kokkos::View<T const*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>> const host(values.data(), values.size());
+  Kokkos::View<T const*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>> const host(values.data(),
+                                                                                                values.size());
   Kokkos::deep_copy(buffer, host);
   return buffer;
 }
@@ -169,8 +170,10 @@ TEST_CASE("what cannot be sent is an error on every rank, before MPI is called")
   Fixture f;
   Communicator const world(MPI_COMM_WORLD);
   Buffer<float> const part("part", 5), whole("whole", 9);
-  CHECK_THROWS_WITH_AS(world.all_gather(f.context, part, whole), doctest::Contains("parts of 5 elements and a whole of 9"), dchag::Error);
-  CHECK_THROWS_WITH_AS(world.all_to_all(f.context, part, whole), doctest::Contains("all_to_all of 5 elements into 9"), dchag::Error);
+  CHECK_THROWS_WITH_AS(world.all_gather(f.context, part, whole),
+                       doctest::Contains("parts of 5 elements and a whole of 9"), dchag::Error);
+  CHECK_THROWS_WITH_AS(world.all_to_all(f.context, part, whole), doctest::Contains("all_to_all of 5 elements into 9"),
+                       dchag::Error);
   CHECK_THROWS_WITH_AS(world.broadcast(f.context, part, 99), doctest::Contains("broadcast from rank 99"), dchag::Error);
   CHECK_THROWS_WITH_AS(world.split(-1, 0), doctest::Contains("color = -1"), dchag::Error);
   Kokkos::View<float**, Kokkos::LayoutRight, typename Space::device_type> const matrix("matrix", 4, 6);
@@ -181,6 +184,6 @@ TEST_CASE("what cannot be sent is an error on every rank, before MPI is called")
 
 TEST_CASE("what MPI refuses is an error with the name of the call and MPI's message") {
   CHECK_NOTHROW(dchag::detail::check_mpi(MPI_SUCCESS, "MPI_Allreduce"));
-  CHECK_THROWS_WITH_AS(dchag::detail::check_mpi(MPI_ERR_COUNT, "MPI_Allreduce"), doctest::Contains("MPI_Allreduce: MPI_ERR_COUNT"),
-                       dchag::Error);
+  CHECK_THROWS_WITH_AS(dchag::detail::check_mpi(MPI_ERR_COUNT, "MPI_Allreduce"),
+                       doctest::Contains("MPI_Allreduce: MPI_ERR_COUNT"), dchag::Error);
 }

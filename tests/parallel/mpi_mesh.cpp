@@ -52,8 +52,10 @@ TEST_CASE("a shape that does not divide the job says which number to change, and
     CHECK(message(world, {.model = 3}) ==
           "mesh: model = 3 does not divide the 4 ranks of the job: change model to 2, or start a job of 6 ranks");
     CHECK(message(world, {.model = 2, .shard = 3}) ==
-          "mesh: shard = 3 does not divide the 2 ranks that the model axis leaves: change shard to 2, or start a job of 6 ranks");
-    CHECK(message(world, {.model = 4, .shard = 2}).find("change shard to 1, or start a job of 8 ranks") != std::string::npos);
+          "mesh: shard = 3 does not divide the 2 ranks that the model axis leaves: change shard to 2, or start a job "
+          "of 6 ranks");
+    CHECK(message(world, {.model = 4, .shard = 2}).find("change shard to 1, or start a job of 8 ranks") !=
+          std::string::npos);
   }
   CHECK(message(world, {.model = 0}) == "mesh: model = 0: give at least 1");
   CHECK(message(world, {.shard = -2}) == "mesh: shard = -2: give at least 1");

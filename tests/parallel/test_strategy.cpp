@@ -12,7 +12,7 @@ struct Pipeline {  // a user's own
 };
 
 template <class P, class Model, class Shard>
-inline constexpr bool is = std::is_same_v<typename P::Model, Model> && std::is_same_v<typename P::Shard, Shard>;
+inline constexpr bool is = std::is_same_v<typename P::Model, Model>&& std::is_same_v<typename P::Shard, Shard>;
 
 static_assert(is<Parallel<>, Tensor, Unsharded>);
 static_assert(is<Parallel<Sequence>, Sequence, Unsharded>);

@@ -1,5 +1,4 @@
 #include <dchag/testing/finite_difference.hpp>
-
 #include <sstream>
 
 #include "layers/tensors.hpp"
@@ -19,7 +18,8 @@ struct Problem {
     parameters.add("b", {5}, dchag::normal(1));
     parameters.allocate(5);
     for (double one : value(parameters, "a")) gradient_a.push_back(std::exp(one / 2) / 2);
-    for (double one : value(parameters, "b")) gradient_b.push_back(3 * one * one * static_cast<double>(gradient_b.size()));
+    for (double one : value(parameters, "b"))
+      gradient_b.push_back(3 * one * one * static_cast<double>(gradient_b.size()));
     put();
   }
   void put() {
@@ -33,7 +33,8 @@ struct Problem {
     return total;
   }
   dchag::testing::FiniteDifferenceReport check(dchag::testing::FiniteDifferenceOptions const& options = {}) {
-    return dchag::testing::check_gradients(parameters, [&] { return loss(); }, options);
+    return dchag::testing::check_gradients(
+        parameters, [&] { return loss(); }, options);
   }
 };
 

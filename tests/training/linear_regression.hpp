@@ -1,7 +1,7 @@
 #pragma once
 
-// A model small enough to check by hand: y = x W^T + b with the mean squared error over all outputs. Its two parameters are
-// shard units of their own.
+// A model small enough to check by hand: y = x W^T + b with the mean squared error over all outputs. Its two parameters
+// are shard units of their own.
 #include <Kokkos_Core.hpp>
 #include <cmath>
 #include <cstdint>
@@ -46,8 +46,8 @@ class LinearRegression {
   Parameters<T, Space>& parameters() { return parameters_; }
   Mesh const& mesh() const { return mesh_; }
   std::string config_json() const {
-    return R"({"task":"regression","inputs":)" + std::to_string(inputs_) + R"(,"head":{"outputs":)" + std::to_string(outputs_) +
-           "}}";
+    return R"({"task":"regression","inputs":)" + std::to_string(inputs_) + R"(,"head":{"outputs":)" +
+           std::to_string(outputs_) + "}}";
   }
 
   double gradients(Context<Space> const& context, Batch const& batch, double weight) {
@@ -102,8 +102,10 @@ RegressionBatch<T, Space> regression_batch(Index first, Index count, Index input
   Batch const batch{typename Batch::Matrix("x", count, inputs), typename Batch::Matrix("target", count, outputs)};
   auto const x = Kokkos::create_mirror_view(batch.x), target = Kokkos::create_mirror_view(batch.target);
   for (Index image = 0; image < count; ++image) {
-    for (Index i = 0; i < inputs; ++i) x(image, i) = static_cast<T>(std::sin(1.3 * double(first + image) + 2.1 * double(i)));
-    for (Index o = 0; o < outputs; ++o) target(image, o) = static_cast<T>(std::cos(0.7 * double(first + image) - double(o)));
+    for (Index i = 0; i < inputs; ++i)
+      x(image, i) = static_cast<T>(std::sin(1.3 * double(first + image) + 2.1 * double(i)));
+    for (Index o = 0; o < outputs; ++o)
+      target(image, o) = static_cast<T>(std::cos(0.7 * double(first + image) - double(o)));
   }
   Kokkos::deep_copy(batch.x, x);
   Kokkos::deep_copy(batch.target, target);
@@ -115,7 +117,8 @@ template <class Model>
 std::vector<typename Model::Scalar> numbers_of(Model& model, bool gradients = false) {
   std::vector<typename Model::Scalar> numbers;
   for (auto const& unit : model.parameters().units()) {
-    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), gradients ? unit.gradients : unit.values);
+    auto const host =
+        Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), gradients ? unit.gradients : unit.values);
     numbers.insert(numbers.end(), host.data(), host.data() + host.size());
   }
   return numbers;

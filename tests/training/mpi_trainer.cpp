@@ -1,9 +1,9 @@
-#include <dchag/training/checkpoint.hpp>
-#include <dchag/training/progress.hpp>
-#include <dchag/training/trainer.hpp>
 #include <doctest/doctest.h>
 #include <mpi.h>
 
+#include <dchag/training/checkpoint.hpp>
+#include <dchag/training/progress.hpp>
+#include <dchag/training/trainer.hpp>
 #include <filesystem>
 #include <sstream>
 #include <string>
@@ -26,10 +26,13 @@ using Batches = std::vector<Model::Batch>;
 
 constexpr Index inputs = 6, outputs = 3, each = 4;
 
-auto images(Index first, Index count) { return dchag::tests::regression_batch<double, Space>(first, count, inputs, outputs); }
+auto images(Index first, Index count) {
+  return dchag::tests::regression_batch<double, Space>(first, count, inputs, outputs);
+}
 
 auto trainer_of(Model& model) {
-  return dchag::Trainer(model, AdamW{.learning_rate = 0.05}, dchag::WarmupCosine{.warmup = 2, .total = 6}, {.clip = 0.2});
+  return dchag::Trainer(model, AdamW{.learning_rate = 0.05}, dchag::WarmupCosine{.warmup = 2, .total = 6},
+                        {.clip = 0.2});
 }
 
 }  // namespace
@@ -91,8 +94,9 @@ TEST_CASE("evaluation is the mean over the images of all ranks, also where ranks
 
 TEST_CASE("a checkpoint is written once and read by all; where it cannot be written, all ranks throw") {
   Mesh const mesh{Communicator(MPI_COMM_WORLD)};
-  auto const path = std::filesystem::temp_directory_path() / ("dchag-mpi-" + std::to_string(mesh.world().all_reduce(
-                                                                  static_cast<int>(::getpid()), dchag::Reduction::max)));
+  auto const path =
+      std::filesystem::temp_directory_path() /
+      ("dchag-mpi-" + std::to_string(mesh.world().all_reduce(static_cast<int>(::getpid()), dchag::Reduction::max)));
   Index const rank = mesh.world().rank();
   Model whole(mesh, inputs, outputs), first(mesh, inputs, outputs), second(mesh, inputs, outputs, 99);
   auto uninterrupted = trainer_of(whole), before = trainer_of(first), after = trainer_of(second);

@@ -1,7 +1,7 @@
-#include <dchag/training/adamw.hpp>
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <dchag/training/adamw.hpp>
 #include <limits>
 #include <vector>
 
@@ -54,7 +54,8 @@ TEST_CASE("two steps give the numbers worked out by hand") {
   // p = 2, g = 0.5 then -1; lr = 0.1, betas 0.9 and 0.99, eps = 0, decay 0.5 (epsilon is negligible: 1e-300).
   // Step 1: p = 2 (1 - 0.05) = 1.9; m/(1-0.9) = 0.5, v/(1-0.99) = 0.25, so p = 1.9 - 0.1 * 0.5/0.5 = 1.8.
   // Step 2: p = 1.8 * 0.95 = 1.71; m = 0.9*0.05 - 0.1 = -0.055, over 1-0.81 = 0.19: -0.28947368...;
-  //         v = 0.99*0.0025 + 0.01 = 0.012475, over 1-0.9801 = 0.0199: 0.62688442...; p = 1.71 + 0.1*0.28947368/0.79176033.
+  //         v = 0.99*0.0025 + 0.01 = 0.012475, over 1-0.9801 = 0.0199: 0.62688442...; p = 1.71 +
+  //         0.1*0.28947368/0.79176033.
   Fixture<double> f({3});
   dchag::AdamWState<double, Space> state(f.parameters);
   AdamW const adamw{.learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-300, .weight_decay = 0.5};
@@ -89,7 +90,8 @@ TEST_CASE_TEMPLATE("many steps give what torch.optim.AdamW's own order of operat
   }
   auto const values = f.values(2);
   double largest = 0;
-  for (std::size_t i = 0; i < p.size(); ++i) largest = std::max(largest, std::abs(static_cast<double>(values[i]) - p[i]));
+  for (std::size_t i = 0; i < p.size(); ++i)
+    largest = std::max(largest, std::abs(static_cast<double>(values[i]) - p[i]));
   CHECK(largest < 20 * std::numeric_limits<T>::epsilon() * 4);
 }
 
@@ -118,10 +120,12 @@ TEST_CASE("a parameter without gradient only decays, and the padding stays zero"
 TEST_CASE("options that make no sense are errors that name the field") {
   CHECK_NOTHROW(AdamW{}.check());
   CHECK_THROWS_WITH_AS(AdamW{.beta1 = 1}.check(), "AdamW: beta1 = 1: give a value from 0 to below 1", dchag::Error);
-  CHECK_THROWS_WITH_AS(AdamW{.beta2 = -0.5}.check(), "AdamW: beta2 = -0.5: give a value from 0 to below 1", dchag::Error);
+  CHECK_THROWS_WITH_AS(AdamW{.beta2 = -0.5}.check(), "AdamW: beta2 = -0.5: give a value from 0 to below 1",
+                       dchag::Error);
   CHECK_THROWS_WITH_AS(AdamW{.epsilon = 0}.check(), "AdamW: epsilon = 0: give a value above 0", dchag::Error);
   CHECK_THROWS_WITH_AS(AdamW{.weight_decay = -1}.check(), "AdamW: weight_decay = -1: give zero or more", dchag::Error);
-  CHECK_THROWS_WITH_AS(AdamW{.learning_rate = std::nan("")}.check(), "AdamW: learning_rate = nan: give zero or more", dchag::Error);
+  CHECK_THROWS_WITH_AS(AdamW{.learning_rate = std::nan("")}.check(), "AdamW: learning_rate = nan: give zero or more",
+                       dchag::Error);
   dchag::Parameters<float, Space> empty;
   CHECK_THROWS_AS((dchag::AdamWState<float, Space>(empty)), dchag::Error);
 }

@@ -1,6 +1,6 @@
-#include <dchag/training/checkpoint.hpp>
 #include <doctest/doctest.h>
 
+#include <dchag/training/checkpoint.hpp>
 #include <dchag/training/schedule.hpp>
 #include <filesystem>
 #include <fstream>
@@ -86,7 +86,8 @@ TEST_CASE_TEMPLATE("a run that is resumed goes on bit for bit as one that was ne
   auto const metadata = dchag::load(second, trainer, path);
   CHECK(metadata.at("scene") == "Indian Pines");
   CHECK(trainer.steps() == 5);
-  for (Index step = 5; step < 12; ++step) CHECK(trainer.step(images<T>(step)) == losses[static_cast<std::size_t>(step)]);
+  for (Index step = 5; step < 12; ++step)
+    CHECK(trainer.step(images<T>(step)) == losses[static_cast<std::size_t>(step)]);
   CHECK(numbers_of(second) == numbers_of(whole));
   CHECK(trainer.report().learning_rate == uninterrupted.report().learning_rate);
 }
@@ -152,7 +153,8 @@ TEST_CASE("a file of another configuration is refused, with the first field that
   auto const compare = [&](std::string const& file, std::string const& ours) {
     return error_of([&] { dchag::detail::check_configuration("file", file, ours); });
   };
-  contains(compare(R"({"tree":[{"groups":5}]})", R"({"tree":[{"groups":6}]})"), "tree[0].groups is 5 in the file and 6 in the model");
+  contains(compare(R"({"tree":[{"groups":5}]})", R"({"tree":[{"groups":6}]})"),
+           "tree[0].groups is 5 in the file and 6 in the model");
   contains(compare(R"({"tree":[1]})", R"({"tree":[1,2]})"), "tree[1] is absent in the file and 2 in the model");
   contains(compare(R"({"a":1,"b":2})", R"({"a":1})"), "b is 2 in the file and absent in the model");
   contains(compare(R"({"a":"x"})", R"({"a":null})"), "a is \"x\" in the file and null in the model");
@@ -177,7 +179,9 @@ TEST_CASE("tensors that are missing, too many or ill-shaped are named, and the m
   Tensors many = good;
   for (int i = 0; i < 8; ++i) many.push_back({"extra." + std::to_string(i), dchag::Dtype::F32, {1}});
   write(path, many);
-  CHECK(load() == path.string() + ": holds tensors that the model does not have: extra.0, extra.1, extra.2, extra.3, extra.4 and 3 more");
+  CHECK(load() ==
+        path.string() +
+            ": holds tensors that the model does not have: extra.0, extra.1, extra.2, extra.3, extra.4 and 3 more");
 
   write(path, good);
   contains(error_of([&] { dchag::load(model, trainer, path); }), "holds parameters only, no state of training");
@@ -186,7 +190,8 @@ TEST_CASE("tensors that are missing, too many or ill-shaped are named, and the m
            "tensors are missing: optimizer.m.layer.weight, optimizer.v.layer.weight, optimizer.m.layer.bias");
   for (char const* step : {"", "-1", "3x", "99999999999999999999"}) {
     write(path, good, {{"dchag.step", step}});
-    contains(error_of([&] { dchag::load(model, trainer, path); }), "metadata \"dchag.step\" is \"" + std::string(step) + "\"");
+    contains(error_of([&] { dchag::load(model, trainer, path); }),
+             "metadata \"dchag.step\" is \"" + std::string(step) + "\"");
   }
   write(path, good, {{"dchag.config", "[1, 2"}});
   contains(load(), "metadata \"dchag.config\"");

@@ -1,7 +1,7 @@
-#include <dchag/training/clip.hpp>
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <dchag/training/clip.hpp>
 
 #include "space.hpp"
 

@@ -1,7 +1,7 @@
-#include <dchag/training/log.hpp>
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <dchag/training/log.hpp>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -25,7 +25,13 @@ TEST_CASE("every step is a line of JSON, in the file as soon as it is written") 
   dchag::tests::Scratch const folder;
   auto const path = folder / "log.jsonl";
   dchag::JsonLog log(path);
-  log({.step = 1, .total = 2, .loss = 0.1, .learning_rate = 1e-3, .gradient_norm = NAN, .seconds = 0.5, .samples_per_second = INFINITY});
+  log({.step = 1,
+       .total = 2,
+       .loss = 0.1,
+       .learning_rate = 1e-3,
+       .gradient_norm = NAN,
+       .seconds = 0.5,
+       .samples_per_second = INFINITY});
   auto const first = lines(path);
   REQUIRE(first.size() == 1);
   CHECK(first[0]["step"] == 1);
@@ -59,8 +65,8 @@ TEST_CASE("a log is replaced or appended to, and a line cut short by a killed ru
 }
 
 TEST_CASE("a log that cannot be opened or written is an error with its path") {
-  CHECK_THROWS_WITH_AS(dchag::JsonLog("/nonexistent/log.jsonl"), "/nonexistent/log.jsonl: the log cannot be opened for writing",
-                       dchag::Error);
+  CHECK_THROWS_WITH_AS(dchag::JsonLog("/nonexistent/log.jsonl"),
+                       "/nonexistent/log.jsonl: the log cannot be opened for writing", dchag::Error);
   if (std::filesystem::exists("/dev/full")) {
     dchag::JsonLog log("/dev/full");
     CHECK_THROWS_WITH_AS(log.write(dchag::Json().set("run", 1)),

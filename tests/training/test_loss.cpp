@@ -1,7 +1,7 @@
-#include <dchag/training/loss.hpp>
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <dchag/training/loss.hpp>
 #include <numeric>
 #include <vector>
 
@@ -50,7 +50,8 @@ TEST_CASE("latitude weights are cosines with mean one, symmetric about the equat
   CHECK_THROWS_WITH_AS(dchag::latitude_weights(0), "latitude_weights: height = 0: give at least one row", dchag::Error);
 }
 
-TEST_CASE_TEMPLATE("the latitude-weighted error is a mean over all elements, and its gradient the derivative", T, float, double) {
+TEST_CASE_TEMPLATE("the latitude-weighted error is a mean over all elements, and its gradient the derivative", T, float,
+                   double) {
   Fixture f;
   Index const batch = 3, channels = 2, height = 5, width = 37, count = batch * channels * height * width;
   auto const p = numbers<T>(count, 0.1), t = numbers<T>(count, 2.0), w = numbers<T>(height, 0.9);
@@ -163,9 +164,10 @@ TEST_CASE("shapes that do not go together are errors") {
   Fixture f;
   auto const a = f.workspace.push<float**>(4, 5), b = f.workspace.push<float**>(4, 6);
   auto const mask = f.workspace.push<float*>(3);
-  CHECK_THROWS_WITH_AS(dchag::masked_mse(f.context, a, b, mask), "masked_mse: the target is [4, 6], the pixels are [4, 5]",
+  CHECK_THROWS_WITH_AS(dchag::masked_mse(f.context, a, b, mask),
+                       "masked_mse: the target is [4, 6], the pixels are [4, 5]", dchag::Error);
+  CHECK_THROWS_WITH_AS(dchag::masked_mse(f.context, a, a, mask), "masked_mse: 3 rows of the mask for 4 rows of pixels",
                        dchag::Error);
-  CHECK_THROWS_WITH_AS(dchag::masked_mse(f.context, a, a, mask), "masked_mse: 3 rows of the mask for 4 rows of pixels", dchag::Error);
   auto const images = f.workspace.push<float****>(2, 3, 4, 5);
   CHECK_THROWS_WITH_AS(dchag::latitude_weighted_mse(f.context, images, images, mask),
                        "latitude_weighted_mse: 3 latitude weights for images of height 4", dchag::Error);

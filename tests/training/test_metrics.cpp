@@ -1,7 +1,7 @@
-#include <dchag/training/metrics.hpp>
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <dchag/training/metrics.hpp>
 
 #include "space.hpp"
 

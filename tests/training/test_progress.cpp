@@ -1,14 +1,20 @@
-#include <dchag/training/progress.hpp>
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <dchag/training/progress.hpp>
 #include <sstream>
 #include <string>
 
 namespace {
 
 dchag::StepReport report(dchag::Index step, dchag::Index total) {
-  return {.step = step, .total = total, .loss = 0.4321, .learning_rate = 5e-4, .gradient_norm = 1, .seconds = 0.5, .samples_per_second = 128};
+  return {.step = step,
+          .total = total,
+          .loss = 0.4321,
+          .learning_rate = 5e-4,
+          .gradient_norm = 1,
+          .seconds = 0.5,
+          .samples_per_second = 128};
 }
 
 auto lines(std::string const& text) { return std::count(text.begin(), text.end(), '\n'); }

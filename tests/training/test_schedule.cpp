@@ -1,7 +1,7 @@
-#include <dchag/training/schedule.hpp>
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <dchag/training/schedule.hpp>
 
 using dchag::ConstantRate;
 using dchag::WarmupCosine;

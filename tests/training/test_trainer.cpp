@@ -1,8 +1,8 @@
-#include <dchag/training/trainer.hpp>
 #include <doctest/doctest.h>
 
 #include <atomic>
 #include <cmath>
+#include <dchag/training/trainer.hpp>
 #include <limits>
 #include <span>
 #include <string>
@@ -80,9 +80,16 @@ TEST_CASE("two halves of a batch accumulated give the step of the whole batch") 
     CHECK(trainer.pending() == 0);
     return std::pair(dchag::tests::numbers_of(model), trainer.report().loss);
   };
-  auto const [expected, loss] = values([&](auto& trainer) { for (int i = 0; i < 3; ++i) trainer.step(whole); }, {});
-  auto const [together, loss_together] =
-      values([&](auto& trainer) { for (int i = 0; i < 3; ++i) trainer.step(halves); }, {});
+  auto const [expected, loss] = values(
+      [&](auto& trainer) {
+        for (int i = 0; i < 3; ++i) trainer.step(whole);
+      },
+      {});
+  auto const [together, loss_together] = values(
+      [&](auto& trainer) {
+        for (int i = 0; i < 3; ++i) trainer.step(halves);
+      },
+      {});
   auto const [one_by_one, loss_one_by_one] = values(
       [&](auto& trainer) {
         for (int i = 0; i < 3; ++i) {
@@ -103,7 +110,8 @@ TEST_CASE("gradients are clipped by their global norm before the optimizer") {
   auto const moved = [](double clip) {
     Model<double> model(Mesh(), inputs, outputs);
     auto const before = dchag::tests::numbers_of(model);
-    dchag::Trainer trainer(model, AdamW{.learning_rate = 1, .epsilon = 1e6, .weight_decay = 0}, dchag::ConstantRate(), {.clip = clip});
+    dchag::Trainer trainer(model, AdamW{.learning_rate = 1, .epsilon = 1e6, .weight_decay = 0}, dchag::ConstantRate(),
+                           {.clip = clip});
     trainer.step(images(0, 8));
     auto const after = dchag::tests::numbers_of(model);
     double squares = 0;
@@ -202,8 +210,10 @@ TEST_CASE("options that make no sense are errors that name the field") {
   auto const make = [&](AdamW optimizer, dchag::TrainerOptions options) {
     dchag::Trainer trainer(model, optimizer, dchag::ConstantRate(), options);
   };
-  CHECK_THROWS_WITH_AS(make({}, {.clip = -1}), "trainer: clip = -1: give the largest norm of the gradients, or 0 for none", dchag::Error);
-  CHECK_THROWS_WITH_AS(make({}, {.accumulate = 0}), "trainer: accumulate = 0: give at least 1 batch a step", dchag::Error);
+  CHECK_THROWS_WITH_AS(make({}, {.clip = -1}),
+                       "trainer: clip = -1: give the largest norm of the gradients, or 0 for none", dchag::Error);
+  CHECK_THROWS_WITH_AS(make({}, {.accumulate = 0}), "trainer: accumulate = 0: give at least 1 batch a step",
+                       dchag::Error);
   CHECK_THROWS_WITH_AS(make({.beta1 = 2}, {}), "AdamW: beta1 = 2: give a value from 0 to below 1", dchag::Error);
   CHECK_THROWS_AS(dchag::Trainer(model, AdamW{}, dchag::WarmupCosine{}), dchag::Error);
   dchag::Trainer trainer(model, AdamW{}, dchag::ConstantRate(), {.accumulate = 3});

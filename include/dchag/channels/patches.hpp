@@ -25,17 +25,16 @@ void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling
   Index const width = grid.width, plane = grid.height * grid.width;
   context.loop("dchag::channels::gather_patches", channels * blocks, KOKKOS_LAMBDA(Index item) {
     Index const first = item % blocks * lanes, c = item / blocks;
-    T const* corner[lanes];
+    Index const valid = Kokkos::max<Index>(0, Kokkos::min<Index>(lanes, rows - begin - first));
+    T* const to = patches + c * pixels * pitch + first;
     for (int lane = 0; lane < lanes; ++lane) {
       Index const n = begin + first + lane;
-      Index const location = n >= rows ? 0 : keep != nullptr ? keep[n] : n % per_image;
-      corner[lane] = n >= rows ? nullptr : images + (n / per_image * channels + c) * plane + location / across * p * width +
-                                               location % across * p;
+      Index const location = lane >= valid ? 0 : keep != nullptr ? keep[n] : n % per_image;
+      T const* const corner = images + ((lane >= valid ? 0 : n / per_image) * channels + c) * plane +
+                              location / across * p * width + location % across * p;
+      for (Index y = 0; y < p; ++y)
+        for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = lane >= valid ? T{0} : corner[y * width + x];
     }
-    T* to = patches + c * pixels * pitch + first;
-    for (Index pixel = 0; pixel < pixels; ++pixel, to += pitch)
-      for (int lane = 0; lane < lanes; ++lane)
-        to[lane] = corner[lane] == nullptr ? T{0} : corner[lane][pixel / p * width + pixel % p];
   });
 }
 

@@ -17,7 +17,7 @@ struct Tiling {
   template <class T, class Space>
   static Tiling of(Index rows) {
     constexpr Index lanes = on_host<Space> ? std::max(lane_count<T, Space>, 8) : 32;
-    constexpr Index target = on_host<Space> ? 256 : 4096;
+        constexpr Index target = on_host<Space> ? 128 : 4096;
     Tiling tiling;
     tiling.rows = rows;
     tiling.tiles = ceil_div(rows, target);
@@ -32,7 +32,7 @@ struct Tiling {
 
 /// Bytes of temporaries that the loops over channels aim at: what the caches of a host hold, enough work to fill a device.
 template <class Space>
-inline constexpr Index chunk_bytes = on_host<Space> ? Index{2} << 20 : Index{256} << 20;
+inline constexpr Index chunk_bytes = on_host<Space> ? Index{4} << 20 : Index{256} << 20;
 
 /// How many channels fit a chunk when each takes that many elements.
 template <class T, class Space>

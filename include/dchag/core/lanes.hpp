@@ -59,6 +59,14 @@ KOKKOS_FORCEINLINE_FUNCTION void store(T* to, L value) {
     std::memcpy(to, &value, sizeof(L));
 }
 
+/// Starts to bring a cache line to a host's caches; the address need not be valid. Nothing on devices.
+template <class T>
+KOKKOS_FORCEINLINE_FUNCTION void prefetch([[maybe_unused]] T const* line) {
+#if !defined(__CUDACC__) && !defined(__HIPCC__)
+  __builtin_prefetch(line);
+#endif
+}
+
 /// The same value in every lane.
 template <class L, class T>
 KOKKOS_FORCEINLINE_FUNCTION L broadcast(T value) {

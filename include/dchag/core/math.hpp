@@ -22,8 +22,8 @@ KOKKOS_FORCEINLINE_FUNCTION To same_bits(From from) {
   return to;
 }
 
-/// exp of floats, in registers of any width: x = n ln 2 + r with |r| <= ln(2)/2, exp(r) by a minimax polynomial, and n added to
-/// the exponent. Results below the smallest normal number are 0.
+/// exp of floats, in registers of any width: x = n ln 2 + r with |r| <= ln(2)/2, exp(r) by a minimax polynomial, and n
+/// added to the exponent. Results below the smallest normal number are 0.
 template <class L>
 KOKKOS_FORCEINLINE_FUNCTION L polynomial_exp(L x) {
   constexpr float lowest = -87.3365447f, highest = 88.7228317f, rounding = 0x1.8p23f;
@@ -43,7 +43,8 @@ KOKKOS_FORCEINLINE_FUNCTION L polynomial_exp(L x) {
 
 }  // namespace detail
 
-/// exp of every lane. For float on the host: relative error at most 2e-7 where the result is a normal number, else 0 or infinity.
+/// exp of every lane. For float on the host: relative error at most 2e-7 where the result is a normal number, else 0 or
+/// infinity.
 template <class T, class L>
 KOKKOS_FORCEINLINE_FUNCTION L lanes_exp(L x) {
   if constexpr (std::is_same_v<T, float> && vector_bytes > 0) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <dchag/core/error.hpp>
 #include <dchag/core/math.hpp>
 #include <dchag/layers/rows.hpp>
@@ -8,12 +9,12 @@
 
 namespace dchag::layers {
 
-/// Bytes that the attention weights of one tile may take: on the host what stays in cache, on a device enough to fill it.
+/// Bytes that the attention weights of one tile may take: what stays in cache on the host, what fills a device.
 template <class Space>
 inline constexpr Index attention_tile_bytes = on_host<Space> ? Index{1} << 20 : Index{1} << 26;
 
-/// The tiles that attention works through: some (image, head) pairs at a time, for some queries at a time, so that the weights
-/// in flight fit attention_tile_bytes whatever the number of locations (but at least one query of one pair).
+/// The tiles that attention works through: some (image, head) pairs at a time, for some queries at a time, so that the
+/// weights in flight fit attention_tile_bytes whatever the number of locations (but at least one query of one pair).
 template <class T, class Space>
 struct AttentionTiles {
   Index images, heads;              // of one tile: whole images, or some heads of one image
@@ -24,7 +25,8 @@ struct AttentionTiles {
     row_stride = round_up(std::max<Index>(locations, 1), lane_count<T, Space>);
     Index const rows = std::max<Index>(1, attention_tile_bytes<Space> / (row_stride * static_cast<Index>(sizeof(T))));
     Index const workers = on_host<Space> ? context.space().concurrency() : 1;
-    Index const pairs = std::clamp<Index>(rows / std::max<Index>(locations, 1), std::min(workers, rows), all_images * all_heads);
+    Index const pairs =
+        std::clamp<Index>(rows / std::max<Index>(locations, 1), std::min(workers, rows), all_images * all_heads);
     heads = std::min(pairs, all_heads);
     images = std::min(pairs / heads, all_images);
     queries = std::min(locations, std::max<Index>(1, rows / (heads * images)));
@@ -34,9 +36,9 @@ struct AttentionTiles {
 
 /// softmax(Q K^T / sqrt(head size)) V for every head of every image (Vaswani et al., 2017).
 ///
-/// Rows are image * locations + location. A row of qkv [rows, 3 * heads * head size] holds queries, keys and values, each head
-/// by head; a row of out [rows, heads * head size] the heads side by side. Of the weights nothing is kept but the logarithm of
-/// the sum of exponentials of each row of scores, from which backward makes them again tile by tile.
+/// Rows are image * locations + location. A row of qkv [rows, 3 * heads * head size] holds queries, keys and values,
+/// each head by head; a row of out [rows, heads * head size] the heads side by side. Of the weights nothing is kept but
+/// the logarithm of the sum of exponentials of each row of scores, from which backward makes them again tile by tile.
 template <class T, class Space>
 class Attention {
  public:
@@ -61,8 +63,8 @@ class Attention {
     T* const weights = context.workspace().template push<T*>(tiles.size()).data();
     for_tiles(tiles, [&](Tile const& tile) {
       auto const block = tile.weights(weights);
-      linalg::batched_gemm(context, linalg::Op::none, linalg::Op::transpose, score_scale(), tile.queries(qkv.data, qkv.stride),
-                           tile.keys(qkv.data + width(), qkv.stride), T{0}, block);
+      linalg::batched_gemm(context, linalg::Op::none, linalg::Op::transpose, score_scale(),
+                           tile.queries(qkv.data, qkv.stride), tile.keys(qkv.data + width(), qkv.stride), T{0}, block);
       softmax(context, tile, weights);
       linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, block,
                            tile.keys(qkv.data + 2 * width(), qkv.stride), T{0}, tile.queries(out.data, out.stride));
@@ -136,22 +138,23 @@ class Attention {
   void softmax(Context<Space> const& context, Tile const& tile, T* weights) const {
     T* const log_sums = log_sums_.data();
     Index const heads = heads_, locations = tile.locations, row_stride = tile.row_stride;
-    row_loop<T>(context, "dchag::attention::softmax", tile.images * tile.heads * tile.query_count,
-                KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
-      Index const pair = r / tile.query_count, image = tile.first_image + pair / tile.heads,
-                  head = tile.first_head + pair % tile.heads, query = tile.first_query + r % tile.query_count;
-      T* const scores = weights + r * row_stride;
-      for (Index j = locations; j < row_stride; ++j) scores[j] = -Kokkos::Experimental::infinity_v<T>;
-      T const largest = row.largest(row_stride, [&]<class L>(Index j) { return load<L>(scores + j); });
-      T const sum = row.sum(row_stride, [&]<class L>(Index j) {
-        L const weight = lanes_exp<T>(load<L>(scores + j) - largest);
-        store(scores + j, weight);
-        return weight;
-      });
-      T const inverse = T(1) / sum;
-      row.each(row_stride, [&]<class L>(Index j) { store(scores + j, load<L>(scores + j) * inverse); });
-      row.once([&] { log_sums[(image * heads + head) * locations + query] = largest + Kokkos::log(sum); });
-    });
+    row_loop<T>(
+        context, "dchag::attention::softmax", tile.images * tile.heads * tile.query_count,
+        KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+          Index const pair = r / tile.query_count, image = tile.first_image + pair / tile.heads,
+                      head = tile.first_head + pair % tile.heads, query = tile.first_query + r % tile.query_count;
+          T* const scores = weights + r * row_stride;
+          for (Index j = locations; j < row_stride; ++j) scores[j] = -Kokkos::Experimental::infinity_v<T>;
+          T const largest = row.largest(row_stride, [&]<class L>(Index j) { return load<L>(scores + j); });
+          T const sum = row.sum(row_stride, [&]<class L>(Index j) {
+            L const weight = lanes_exp<T>(load<L>(scores + j) - largest);
+            store(scores + j, weight);
+            return weight;
+          });
+          T const inverse = T(1) / sum;
+          row.each(row_stride, [&]<class L>(Index j) { store(scores + j, load<L>(scores + j) * inverse); });
+          row.once([&] { log_sums[(image * heads + head) * locations + query] = largest + Kokkos::log(sum); });
+        });
   }
 
   /// Scores become weights again, and the gradients of the weights become those of the scores: P (dP - rowsum(dO o O)).
@@ -160,21 +163,22 @@ class Attention {
     T const *const log_sums = log_sums_.data(), *const result = out.data, *const slope = dout.data;
     Index const heads = heads_, head_size = head_size_, locations = tile.locations, row_stride = tile.row_stride;
     Index const result_stride = out.stride, slope_stride = dout.stride;
-    row_loop<T>(context, "dchag::attention::softmax_backward", tile.images * tile.heads * tile.query_count,
-                KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
-      Index const pair = r / tile.query_count, image = tile.first_image + pair / tile.heads,
-                  head = tile.first_head + pair % tile.heads, query = tile.first_query + r % tile.query_count;
-      T const *const o = result + (image * locations + query) * result_stride + head * head_size,
-              *const d = slope + (image * locations + query) * slope_stride + head * head_size;
-      T const delta = row.sum(head_size, [&]<class L>(Index j) { return load<L>(o + j) * load<L>(d + j); });
-      T const log_sum = log_sums[(image * heads + head) * locations + query];
-      T *const weight = weights + r * row_stride, *const gradient = slopes + r * row_stride;
-      row.each(row_stride, [&]<class L>(Index j) {
-        L const p = lanes_exp<T>(load<L>(weight + j) - log_sum);
-        store(weight + j, p);
-        store(gradient + j, p * (load<L>(gradient + j) - delta));
-      });
-    });
+    row_loop<T>(
+        context, "dchag::attention::softmax_backward", tile.images * tile.heads * tile.query_count,
+        KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+          Index const pair = r / tile.query_count, image = tile.first_image + pair / tile.heads,
+                      head = tile.first_head + pair % tile.heads, query = tile.first_query + r % tile.query_count;
+          T const *const o = result + (image * locations + query) * result_stride + head * head_size,
+                         *const d = slope + (image * locations + query) * slope_stride + head * head_size;
+          T const delta = row.sum(head_size, [&]<class L>(Index j) { return load<L>(o + j) * load<L>(d + j); });
+          T const log_sum = log_sums[(image * heads + head) * locations + query];
+          T *const weight = weights + r * row_stride, *const gradient = slopes + r * row_stride;
+          row.each(row_stride, [&]<class L>(Index j) {
+            L const p = lanes_exp<T>(load<L>(weight + j) - log_sum);
+            store(weight + j, p);
+            store(gradient + j, p * (load<L>(gradient + j) - delta));
+          });
+        });
   }
 
  private:

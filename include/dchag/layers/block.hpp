@@ -10,8 +10,9 @@
 namespace dchag::layers {
 
 /// Pre-norm transformer block, in place on the residual stream: x += proj(attention(qkv(norm1(x)))), then
-/// x += mlp(norm2(x)). Parameters `name.norm1.*`, `name.attn.qkv.*`, `name.attn.proj.*`, `name.norm2.*`, `name.mlp.fc1.*`,
-/// `name.mlp.fc2.*`. Keeps 6 width + hidden + heads + 2 numbers a row (10 width + heads + 2 where hidden = 4 width).
+/// x += mlp(norm2(x)). Parameters `name.norm1.*`, `name.attn.qkv.*`, `name.attn.proj.*`, `name.norm2.*`,
+/// `name.mlp.fc1.*`, `name.mlp.fc2.*`. Keeps 6 width + hidden + heads + 2 numbers a row (10 width + heads + 2 where
+/// hidden = 4 width).
 template <class T, class Space>
 class Block {
  public:

@@ -8,8 +8,8 @@
 
 namespace dchag::layers {
 
-/// Distribution and density of the standard normal distribution: what GELU (erf form, Hendrycks and Gimpel, 2016) and its
-/// derivative are made of.
+/// Distribution and density of the standard normal distribution: what GELU (erf form, Hendrycks and Gimpel, 2016) and
+/// its derivative are made of.
 template <class L>
 struct Normal {
   L distribution, density;
@@ -19,8 +19,8 @@ namespace detail {
 
 inline constexpr double density_at_zero = 0.39894228040143268;  // 1 / sqrt(2 pi)
 
-/// For floats in registers of any width: distribution(-|x|) = exp(-x^2/2) t p(t) with t = 1 / (1 + 0.3 |x|), p the minimax
-/// polynomial of relative error 1.2e-7 for |x| <= 13, beyond which the result is 0.
+/// For floats in registers of any width: distribution(-|x|) = exp(-x^2/2) t p(t) with t = 1 / (1 + 0.3 |x|), p the
+/// minimax polynomial of relative error 1.2e-7 for |x| <= 13, beyond which the result is 0.
 template <class L>
 KOKKOS_FORCEINLINE_FUNCTION Normal<L> rational_normal(L x) {
   L const magnitude = x < 0.0f ? -x : x;
@@ -39,14 +39,16 @@ KOKKOS_FORCEINLINE_FUNCTION Normal<L> rational_normal(L x) {
 
 }  // namespace detail
 
-/// For float on the host the absolute error of the distribution is at most 2.5e-7 (that of erf(x) = 2 distribution(x sqrt(2)) - 1
-/// twice as much), its relative error for negative x at most 2e-5, and that of the density, absolute, 1.5e-7.
+/// For float on the host the absolute error of the distribution is at most 2.5e-7 (that of erf(x) = 2 distribution(x
+/// sqrt(2)) - 1 twice as much), its relative error for negative x at most 2e-5, and that of the density,
+/// absolute, 1.5e-7.
 template <class T, class L>
 KOKKOS_FORCEINLINE_FUNCTION Normal<L> lanes_normal(L x) {
   if constexpr (std::is_same_v<T, float> && vector_bytes > 0) {
     return detail::rational_normal(x);
   } else if constexpr (sizeof(L) == sizeof(T)) {
-    return {T(0.5) * Kokkos::erfc(x * T(-0.70710678118654752)), Kokkos::exp(x * x * T(-0.5)) * T(detail::density_at_zero)};
+    return {T(0.5) * Kokkos::erfc(x * T(-0.70710678118654752)),
+            Kokkos::exp(x * x * T(-0.5)) * T(detail::density_at_zero)};
   } else {
     Normal<L> result{x, x};
     for (int lane = 0; lane < static_cast<int>(sizeof(L) / sizeof(T)); ++lane) {
@@ -64,12 +66,13 @@ void gelu(Context<Space> const& context, linalg::Matrix<T const> u, std::type_id
   T const* from = u.data;
   T* to = y.data;
   Index const columns = u.columns, from_stride = u.stride, to_stride = y.stride;
-  row_loop<T>(context, "dchag::gelu::forward", u.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
-    row.each(columns, [&]<class L>(Index j) {
-      L const value = load<L>(from + r * from_stride + j);
-      store(to + r * to_stride + j, value * lanes_normal<T>(value).distribution);
-    });
-  });
+  row_loop<T>(
+      context, "dchag::gelu::forward", u.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+        row.each(columns, [&]<class L>(Index j) {
+          L const value = load<L>(from + r * from_stride + j);
+          store(to + r * to_stride + j, value * lanes_normal<T>(value).distribution);
+        });
+      });
 }
 
 /// dy becomes dy * gelu'(u), u becomes gelu(u), and the column sums of the new dy are added to bias_gradient [columns]:
@@ -83,21 +86,22 @@ void gelu_backward(Context<Space> const& context, linalg::Matrix<T> u, linalg::M
   auto scope = context.workspace().scope();
   auto const partial = context.workspace().template push<T**>(chunks, columns);
   T* const sums = partial.data();
-  row_loop<T>(context, "dchag::gelu::backward", chunks, KOKKOS_LAMBDA(Index chunk, Row<T, Space> const& row) {
-    Index const end = Kokkos::min(rows, (chunk + 1) * rows_a_chunk);
-    T* const sum = sums + chunk * columns;
-    row.each(columns, [&]<class L>(Index j) { store(sum + j, L{}); });
-    for (Index r = chunk * rows_a_chunk; r < end; ++r)
-      row.each(columns, [&]<class L>(Index j) {
-        T *const at = input + r * input_stride + j, *const slope = gradient + r * gradient_stride + j;
-        L const value = load<L>(at);
-        Normal<L> const normal = lanes_normal<T>(value);
-        L const result = load<L>(slope) * (normal.distribution + value * normal.density);
-        store(at, value * normal.distribution);
-        store(slope, result);
-        store(sum + j, load<L>(sum + j) + result);
+  row_loop<T>(
+      context, "dchag::gelu::backward", chunks, KOKKOS_LAMBDA(Index chunk, Row<T, Space> const& row) {
+        Index const end = Kokkos::min(rows, (chunk + 1) * rows_a_chunk);
+        T* const sum = sums + chunk * columns;
+        row.each(columns, [&]<class L>(Index j) { store(sum + j, L{}); });
+        for (Index r = chunk * rows_a_chunk; r < end; ++r)
+          row.each(columns, [&]<class L>(Index j) {
+            T *const at = input + r * input_stride + j, *const slope = gradient + r * gradient_stride + j;
+            L const value = load<L>(at);
+            Normal<L> const normal = lanes_normal<T>(value);
+            L const result = load<L>(slope) * (normal.distribution + value * normal.density);
+            store(at, value * normal.distribution);
+            store(slope, result);
+            store(sum + j, load<L>(sum + j) + result);
+          });
       });
-  });
   linalg::add_column_sums(context, linalg::Matrix<T>(partial), bias_gradient);
 }
 

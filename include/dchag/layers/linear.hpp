@@ -9,8 +9,8 @@
 
 namespace dchag::layers {
 
-/// y = x W^T + b for rows x [rows, in], y [rows, out]; parameters `name.weight` [out, in] and `name.bias` [out]. Weights start
-/// normal with variance 2 / (in + out) (Glorot and Bengio, 2010), biases zero.
+/// y = x W^T + b for rows x [rows, in], y [rows, out]; parameters `name.weight` [out, in] and `name.bias` [out].
+/// Weights start normal with variance 2 / (in + out) (Glorot and Bengio, 2010), biases zero.
 ///
 /// Nothing is kept: backward is given x again.
 template <class T, class Space>
@@ -70,13 +70,14 @@ class Linear {
     T const* const bias = bias_->values;
     Index const stride = y.stride, columns = y.columns;
     bool const adds = beta != T{0};
-    row_loop<T>(context, "dchag::linear::bias", y.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
-      T* const at = to + r * stride;
-      if (adds)
-        row.each(columns, [&]<class L>(Index j) { store(at + j, load<L>(at + j) + load<L>(bias + j)); });
-      else
-        row.each(columns, [&]<class L>(Index j) { store(at + j, load<L>(bias + j)); });
-    });
+    row_loop<T>(
+        context, "dchag::linear::bias", y.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+          T* const at = to + r * stride;
+          if (adds)
+            row.each(columns, [&]<class L>(Index j) { store(at + j, load<L>(at + j) + load<L>(bias + j)); });
+          else
+            row.each(columns, [&]<class L>(Index j) { store(at + j, load<L>(bias + j)); });
+        });
   }
 
  private:

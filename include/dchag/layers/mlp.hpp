@@ -6,8 +6,8 @@
 
 namespace dchag::layers {
 
-/// fc2(gelu(fc1(x))) for rows x [rows, width]; parameters `name.fc1.*` [hidden, width] and `name.fc2.*` [width, hidden]. Keeps
-/// what goes into the GELU [rows, hidden]; whoever calls forward releases it.
+/// fc2(gelu(fc1(x))) for rows x [rows, width]; parameters `name.fc1.*` [hidden, width] and `name.fc2.*` [width,
+/// hidden]. Keeps what goes into the GELU [rows, hidden]; whoever calls forward releases it.
 template <class T, class Space>
 class Mlp {
  public:
@@ -24,7 +24,9 @@ class Mlp {
   }
 
   /// The two halves of add_forward, for an x that lies above what is kept.
-  void keep(Context<Space> const& context, Index rows) { hidden_ = context.workspace().template push<T**>(rows, fc1_.out()); }
+  void keep(Context<Space> const& context, Index rows) {
+    hidden_ = context.workspace().template push<T**>(rows, fc1_.out());
+  }
   void add_result(Context<Space> const& context, ConstRows x, Rows y) const {
     fc1_.forward(context, x, hidden_);
     auto scope = context.workspace().scope();

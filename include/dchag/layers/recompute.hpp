@@ -6,8 +6,9 @@
 
 namespace dchag::layers {
 
-/// A layer that works in place on the residual stream, made to keep only its input [rows, columns]: backward runs the layer's
-/// forward again. The same kernels on the same numbers, so that results and gradients are those of the layer itself.
+/// A layer that works in place on the residual stream, made to keep only its input, whole rows [rows, columns]:
+/// backward runs the layer's forward again. The same kernels on the same numbers, so that results and gradients are
+/// those of the layer itself.
 template <class T, class Space, class Layer>
 class Recomputed {
  public:
@@ -16,6 +17,7 @@ class Recomputed {
   template <class... Arguments>
   explicit Recomputed(Arguments&&... arguments) : layer_(std::forward<Arguments>(arguments)...) {}
 
+  /// x becomes the layer's result.
   void forward(Context<Space> const& context, Rows x, Index images) {
     images_ = images;
     mark_ = context.workspace().mark();
@@ -25,6 +27,7 @@ class Recomputed {
     layer_.forward(context, x, images);
   }
 
+  /// g, the gradient of the result, becomes that of the input.
   void backward(Context<Space> const& context, Rows g) {
     layer_.forward(context, input_, images_);
     layer_.backward(context, g);

@@ -6,9 +6,9 @@
 
 namespace dchag::layers {
 
-/// Who works on a row in row_loop(), and how it goes along the columns. The bodies given are templates on the register L that
-/// they work with, `[&]<class L>(Index j)`, and handle the columns from j on that L has lanes for. A column is always handled
-/// by the same worker, so that what one loop wrote the next may read.
+/// Who works on a row in row_loop(), and how it goes along the columns. The bodies given are templates on the register
+/// L that they work with, `[&]<class L>(Index j)`, and handle the columns from j on that L has lanes for. A column is
+/// always handled by the same worker, so that what one loop wrote the next may read.
 ///
 /// On the host a row is one thread's, which takes a vector register of columns at a time and the rest one by one.
 template <class T, class Space, bool host = on_host<Space>>
@@ -41,12 +41,16 @@ struct Row {
   template <class Body>
   KOKKOS_FORCEINLINE_FUNCTION T largest(Index columns, Body const& body) const {
     T result = Kokkos::reduction_identity<T>::max();
-    Register each_lane = broadcast<Register>(result);
+    Register even = broadcast<Register>(result), odd = even;
     Index j = 0;
-    for (; j + lanes <= columns; j += lanes) each_lane = max(each_lane, body.template operator()<Register>(j));
+    for (; j + 2 * lanes <= columns; j += 2 * lanes) {
+      even = max(even, body.template operator()<Register>(j));
+      odd = max(odd, body.template operator()<Register>(j + lanes));
+    }
+    for (; j + lanes <= columns; j += lanes) even = max(even, body.template operator()<Register>(j));
     for (; j < columns; ++j) result = max(result, body.template operator()<T>(j));
     T lane_values[lanes];
-    store(lane_values, each_lane);
+    store(lane_values, max(even, odd));
     for (int lane = 0; lane < lanes; ++lane) result = max(result, lane_values[lane]);
     return result;
   }
@@ -73,7 +77,8 @@ struct Row<T, Space, false> {
   KOKKOS_FORCEINLINE_FUNCTION T sum(Index columns, Body const& body) const {
     T total{};
     Kokkos::parallel_reduce(
-        Kokkos::TeamVectorRange(team, columns), [&](Index j, T& part) { part += body.template operator()<T>(j); }, total);
+        Kokkos::TeamVectorRange(team, columns), [&](Index j, T& part) { part += body.template operator()<T>(j); },
+        total);
     return total;
   }
 
@@ -97,14 +102,14 @@ namespace detail {
 template <class T, class Space, class Body>
 struct ThreadPerRow {
   Body body;
-  KOKKOS_FUNCTION void operator()(Index row) const { body(row, Row<T, Space>{}); }
+  KOKKOS_FUNCTION void operator()(Index row) const { body(row, Row<T, Space, true>{}); }
 };
 
 template <class T, class Space, class Body>
 struct TeamPerRow {
   Body body;
   KOKKOS_FUNCTION void operator()(typename Kokkos::TeamPolicy<Space>::member_type const& team) const {
-    body(static_cast<Index>(team.league_rank()), Row<T, Space>{team});
+    body(static_cast<Index>(team.league_rank()), Row<T, Space, false>{team});
   }
 };
 

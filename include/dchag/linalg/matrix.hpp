@@ -1,6 +1,7 @@
 #pragma once
 
 #include <dchag/core/types.hpp>
+#include <type_traits>
 
 namespace dchag::linalg {
 
@@ -18,11 +19,10 @@ struct Matrix {
       : Matrix(view.data(), static_cast<Index>(view.extent(0)), static_cast<Index>(view.extent(1)),
                static_cast<Index>(view.stride(0))) {}
 
-  operator Matrix<T const>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, rows, columns, stride};
-  }
+  template <class U>
+    requires(!std::is_const_v<U> && std::is_same_v<U const, T>)
+  Matrix(Matrix<U> const& other) : Matrix(other.data, other.rows, other.columns, other.stride) {}
+
   Matrix columns_at(Index first, Index count) const { return {data + first, rows, count, stride}; }
   Matrix rows_at(Index first, Index count) const { return {data + first * stride, count, columns, stride}; }
 };
@@ -37,11 +37,10 @@ struct Batch {
   Batch(Matrix<T> first, Index outer, Index outer_stride, Index inner = 1, Index inner_stride = 0)
       : first(first), outer(outer), outer_stride(outer_stride), inner(inner), inner_stride(inner_stride) {}
 
-  operator Batch<T const>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {first, outer, outer_stride, inner, inner_stride};
-  }
+  template <class U>
+    requires(!std::is_const_v<U> && std::is_same_v<U const, T>)
+  Batch(Batch<U> const& other) : Batch(other.first, other.outer, other.outer_stride, other.inner, other.inner_stride) {}
+
   Index count() const { return outer * inner; }
   Matrix<T> at(Index index) const {
     return {first.data + index / inner * outer_stride + index % inner * inner_stride, first.rows, first.columns, first.stride};

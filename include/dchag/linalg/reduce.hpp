@@ -40,19 +40,34 @@ void add_column_sums(Context<Space> const& context, std::type_identity_t<Matrix<
   });
 }
 
-/// total[r * step] += sum over columns j of m[r, j].
+/// total[r] += sum over columns j of m[r, j].
 template <class Space, class T>
-void add_row_sums(Context<Space> const& context, std::type_identity_t<Matrix<T const>> m, T* total, Index step = 1) {
+void add_row_sums(Context<Space> const& context, std::type_identity_t<Matrix<T const>> m, T* total) {
   Index const columns = m.columns, stride = m.stride;
   T const* data = m.data;
-  using Team = typename Kokkos::TeamPolicy<Space>::member_type;
-  context.teams("dchag::row_sums", m.rows, 32, 0, KOKKOS_LAMBDA(Team const& team) {
-    Index const r = team.league_rank();
-    T sum = 0;
-    Kokkos::parallel_reduce(
-        Kokkos::TeamVectorRange(team, columns), [&](Index j, T& part) { part += data[r * stride + j]; }, sum);
-    Kokkos::single(Kokkos::PerTeam(team), [&] { total[r * step] += sum; });
-  });
+  if constexpr (on_host<Space>) {
+    context.loop("dchag::row_sums", m.rows, KOKKOS_LAMBDA(Index r) {
+      constexpr int lanes = lane_count<T, Space>, unroll = 4;
+      using L = Lanes<T, lanes>;
+      T const* const row = data + r * stride;
+      L sums[unroll] = {};
+      Index j = 0;
+      for (; j + unroll * lanes <= columns; j += unroll * lanes)
+        for (int k = 0; k < unroll; ++k) sums[k] += load<L>(row + j + k * lanes);
+      for (; j + lanes <= columns; j += lanes) sums[0] += load<L>(row + j);
+      T sum = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]), row);
+      for (; j < columns; ++j) sum += row[j];
+      total[r] += sum;
+    });
+  } else {
+    using Team = typename Kokkos::TeamPolicy<Space>::member_type;
+    context.teams("dchag::row_sums", m.rows, 32, 0, KOKKOS_LAMBDA(Team const& team) {
+      T const* const row = data + team.league_rank() * stride;
+      T sum = 0;
+      Kokkos::parallel_reduce(Kokkos::TeamVectorRange(team, columns), [&](Index j, T& part) { part += row[j]; }, sum);
+      Kokkos::single(Kokkos::PerTeam(team), [&] { total[team.league_rank()] += sum; });
+    });
+  }
 }
 
 }  // namespace dchag::linalg

@@ -29,8 +29,8 @@ struct TransformerConfig {
     positive("embed", embed);
     positive("heads", heads);
     positive("depth", depth);
-    require(std::isfinite(mlp_ratio) && mlp_ratio <= 1024 && hidden() > 0, owner, "mlp_ratio = ", mlp_ratio, " times ", owner,
-            "embed = ", embed, " must be a hidden width from 1 to 1024 ", owner, "embed");
+    require(std::isfinite(mlp_ratio) && mlp_ratio <= 1024 && hidden() > 0, owner, "mlp_ratio = ", mlp_ratio, " times ",
+            owner, "embed = ", embed, " must be a hidden width from 1 to 1024 ", owner, "embed");
     if (embed % heads == 0) return;
     Index below = heads, above = heads;
     while (embed % below != 0) --below;
@@ -41,8 +41,8 @@ struct TransformerConfig {
   }
 };
 
-/// A vision transformer's trunk: `depth` pre-norm blocks and a final layer norm. Parameters `prefix + blocks.0.*` ... and
-/// `prefix + norm.*`; every block is a shard unit of its own, and so is the norm.
+/// A vision transformer's trunk: `depth` pre-norm blocks and a final layer norm. Parameters `prefix + blocks.0.*` ...
+/// and `prefix + norm.*`; every block is a shard unit of its own, and so is the norm.
 ///
 /// Where blocks are recomputed, each keeps only its input for the backward pass, which runs it forward again.
 template <class T, class Space, bool recompute_blocks = false>
@@ -54,13 +54,14 @@ class Encoder {
 
   /// Throws Error where the sizes make no transformer.
   Encoder(Parameters<T, Space>& parameters, TransformerConfig const& config, std::string const& prefix = "")
-      : config_((config.check(prefix), config)),
+      : config_(checked(config, prefix)),
         blocks_(add_blocks(parameters, config, prefix)),
         norm_(add_norm(parameters, config, prefix)) {}
 
   TransformerConfig const& config() const { return config_; }
 
-  /// x [images * locations, embed], rows by image, becomes norm(blocks(x)). What is kept stays on the workspace until backward.
+  /// x [images * locations, embed], rows by image, becomes norm(blocks(x)). What is kept stays on the workspace until
+  /// backward.
   void forward(Context<Space> const& context, Rows x, Index images) {
     Region region("dchag::encoder::forward");
     check(x, images);
@@ -91,10 +92,15 @@ class Encoder {
 
  private:
   void check(Rows const& x, Index images) const {
-    require(x.columns == config_.embed && x.stride == x.columns, "encoder: rows of ", x.columns, " numbers at a distance of ",
-            x.stride, " where embed = ", config_.embed, " is expected: give it whole rows of that width");
-    require(images > 0 && x.rows % images == 0, "encoder: ", x.rows, " rows are not a whole number of locations for each of ",
-            images, " images");
+    require(x.columns == config_.embed && x.stride == x.columns, "encoder: rows of ", x.columns,
+            " numbers at a distance of ", x.stride, " where embed = ", config_.embed,
+            " is expected: give it whole rows of that width");
+    require(images > 0 && x.rows % images == 0, "encoder: ", x.rows,
+            " rows are not a whole number of locations for each of ", images, " images");
+  }
+  static TransformerConfig const& checked(TransformerConfig const& config, std::string const& prefix) {
+    config.check(prefix);
+    return config;
   }
   static std::deque<Block> add_blocks(Parameters<T, Space>& parameters, TransformerConfig const& config,
                                       std::string const& prefix) {

@@ -18,12 +18,12 @@ namespace dchag {
 
 enum class Reduction { sum, max };
 
-/// Which memory goes through a host buffer on its way to MPI: none where MPI reads device memory, that of devices where it
-/// does not. `always` stages host memory too: the same path, to be tried without a device.
+/// Which memory goes through a host buffer on its way to MPI: none where MPI reads device memory, that of devices where
+/// it does not. `always` stages host memory too: the same path, to be tried without a device.
 enum class Staging { never, device, always };
 
-/// How often each verb of a communicator was called, and how many bytes this rank handed over in it: the buffer it sends from,
-/// whatever MPI makes of it.
+/// How often each verb of a communicator was called, and how many bytes this rank handed over in it: the buffer it
+/// sends from, whatever MPI makes of it.
 struct Traffic {
   struct Verb {
     Index calls = 0;
@@ -33,10 +33,12 @@ struct Traffic {
   Verb all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, barrier;
 
   Index calls() const {
-    return all_reduce.calls + all_gather.calls + reduce_scatter.calls + all_to_all.calls + broadcast.calls + barrier.calls;
+    return all_reduce.calls + all_gather.calls + reduce_scatter.calls + all_to_all.calls + broadcast.calls +
+           barrier.calls;
   }
   Index bytes() const {
-    return all_reduce.bytes + all_gather.bytes + reduce_scatter.bytes + all_to_all.bytes + broadcast.bytes + barrier.bytes;
+    return all_reduce.bytes + all_gather.bytes + reduce_scatter.bytes + all_to_all.bytes + broadcast.bytes +
+           barrier.bytes;
   }
   void reset() { *this = {}; }
   bool operator==(Traffic const&) const = default;
@@ -73,9 +75,10 @@ struct CommunicatorState {
 
 }  // namespace detail
 
-/// A group of ranks and the collectives among them, on contiguous Kokkos views of float, double or an integer type. Every
-/// verb must be called by all ranks of the group, in the same order, with the same sizes; it waits for the context's kernels
-/// before and returns when its result may be used. In a dry context it does nothing. Failures of MPI are thrown as Error.
+/// A group of ranks and the collectives among them, on contiguous Kokkos views of float, double or an integer type.
+/// Every verb must be called by all ranks of the group, in the same order, with the same sizes; it waits for the
+/// context's kernels before and returns when its result may be used. In a dry context it does nothing. Failures of MPI
+/// are thrown as Error.
 ///
 /// A communicator of one rank, which is also the default, does nothing and never calls MPI. Copies are the same
 /// communicator and count together.
@@ -118,12 +121,13 @@ class Communicator {
     using T = typename Values::non_const_value_type;
     Index const count = elements("all_reduce", values);
     if (idle(context)) return;
-    exchange(context, state_->traffic.all_reduce, values.data(), count, values.data(), count, [&](T const* from, T* to) {
-      for_pieces(count, [&](Index first, int piece) {
-        void const* source = from == to ? MPI_IN_PLACE : from + first;
-        return MPI_Allreduce(source, to + first, piece, detail::mpi_type<T>(), operation(reduction), state_->comm);
-      }, "MPI_Allreduce");
-    });
+    exchange(
+        context, state_->traffic.all_reduce, values.data(), count, values.data(), count, [&](T const* from, T* to) {
+          for_pieces("MPI_Allreduce", count, [&](Index first, int piece) {
+            void const* source = from == to ? MPI_IN_PLACE : from + first;
+            return MPI_Allreduce(source, to + first, piece, detail::mpi_type<T>(), operation(reduction), state_->comm);
+          });
+        });
   }
 
   /// The sum (or maximum) of a few numbers of the host from every rank.
@@ -148,12 +152,14 @@ class Communicator {
     Index const piece = pieces("all_gather", part, whole);
     if (size() == 1) return copy(context, part, whole);
     if (context.dry()) return;
-    exchange(context, state_->traffic.all_gather, part.data(), piece, whole.data(), piece * size(), [&](T const* from, T* to) {
-      int const number = narrow("all_gather", piece);
-      void const* source = from == to + rank() * piece ? MPI_IN_PLACE : from;
-      detail::check_mpi(MPI_Allgather(source, number, detail::mpi_type<T>(), to, number, detail::mpi_type<T>(), state_->comm),
-                        "MPI_Allgather");
-    });
+    exchange(context, state_->traffic.all_gather, part.data(), piece, whole.data(), piece * size(),
+             [&](T const* from, T* to) {
+               int const number = narrow("all_gather", piece);
+               void const* source = from == to + rank() * piece ? MPI_IN_PLACE : from;
+               detail::check_mpi(MPI_Allgather(source, number, detail::mpi_type<T>(), to, number, detail::mpi_type<T>(),
+                                               state_->comm),
+                                 "MPI_Allgather");
+             });
   }
 
   /// part = the rank-th of equal pieces of the sum (or maximum) of all ranks' wholes. The part lies outside the whole.
@@ -166,8 +172,8 @@ class Communicator {
     if (context.dry()) return;
     exchange(context, state_->traffic.reduce_scatter, whole.data(), piece * size(), part.data(), piece,
              [&](T const* from, T* to) {
-               detail::check_mpi(MPI_Reduce_scatter_block(from, to, narrow("reduce_scatter", piece), detail::mpi_type<T>(),
-                                                          operation(reduction), state_->comm),
+               detail::check_mpi(MPI_Reduce_scatter_block(from, to, narrow("reduce_scatter", piece),
+                                                          detail::mpi_type<T>(), operation(reduction), state_->comm),
                                  "MPI_Reduce_scatter_block");
              });
   }
@@ -178,14 +184,17 @@ class Communicator {
     using T = typename Incoming::non_const_value_type;
     Index const whole = elements("all_to_all", outgoing), piece = whole / size();
     require(whole == elements("all_to_all", incoming) && whole % size() == 0, "communicator: all_to_all of ", whole,
-            " elements into ", incoming.size(), " among ", size(), " ranks: both must be the same multiple of the ranks");
+            " elements into ", incoming.size(), " among ", size(),
+            " ranks: both must be the same multiple of the ranks");
     if (size() == 1) return copy(context, outgoing, incoming);
     if (context.dry()) return;
-    exchange(context, state_->traffic.all_to_all, outgoing.data(), whole, incoming.data(), whole, [&](T const* from, T* to) {
-      int const number = narrow("all_to_all", piece);
-      detail::check_mpi(MPI_Alltoall(from, number, detail::mpi_type<T>(), to, number, detail::mpi_type<T>(), state_->comm),
-                        "MPI_Alltoall");
-    });
+    exchange(context, state_->traffic.all_to_all, outgoing.data(), whole, incoming.data(), whole,
+             [&](T const* from, T* to) {
+               int const number = narrow("all_to_all", piece);
+               detail::check_mpi(
+                   MPI_Alltoall(from, number, detail::mpi_type<T>(), to, number, detail::mpi_type<T>(), state_->comm),
+                   "MPI_Alltoall");
+             });
   }
 
   /// values = those of rank `root`, on every rank.
@@ -199,9 +208,9 @@ class Communicator {
     exchange(context, state_->traffic.broadcast, values.data(), sends ? count : 0, values.data(), sends ? 0 : count,
              [&](T const* from, T* to) {
                T* const data = sends ? const_cast<T*>(from) : to;
-               for_pieces(count, [&](Index first, int piece) {
+               for_pieces("MPI_Bcast", count, [&](Index first, int piece) {
                  return MPI_Bcast(data + first, piece, detail::mpi_type<T>(), root, state_->comm);
-               }, "MPI_Bcast");
+               });
              });
   }
 
@@ -238,7 +247,8 @@ class Communicator {
   template <class V>
   static Index elements(char const* verb, V const& view) {
     static_assert(Kokkos::is_view_v<V>, "a communicator works on Kokkos views");
-    static_assert(detail::MpiNumber<typename V::non_const_value_type>, "a communicator sends float, double or integers");
+    static_assert(detail::MpiNumber<typename V::non_const_value_type>,
+                  "a communicator sends float, double or integers");
     require(view.span_is_contiguous(), "communicator: ", verb, " of a view with gaps: copy it into a contiguous one");
     return static_cast<Index>(view.size());
   }
@@ -248,8 +258,8 @@ class Communicator {
     static_assert(std::is_same_v<typename Part::non_const_value_type, typename Whole::non_const_value_type>,
                   "the part and the whole have one element type");
     Index const piece = elements(verb, part), all = elements(verb, whole);
-    require(piece * size() == all, "communicator: ", verb, " of ", size(), " parts of ", piece, " elements and a whole of ", all,
-            ": the whole has as many elements as all parts");
+    require(piece * size() == all, "communicator: ", verb, " of ", size(), " parts of ", piece,
+            " elements and a whole of ", all, ": the whole has as many elements as all parts");
     return piece;
   }
 
@@ -260,7 +270,7 @@ class Communicator {
   }
 
   template <class Call>
-  static void for_pieces(Index count, Call const& call, char const* name) {
+  static void for_pieces(char const* name, Index count, Call const& call) {
     constexpr Index largest = Index{1} << 30;
     for (Index first = 0; first < count; first += largest)
       detail::check_mpi(call(first, static_cast<int>(std::min(largest, count - first))), name);
@@ -282,8 +292,10 @@ class Communicator {
     context.fence("dchag::communicator");
     bool const direct = state_->staging == Staging::never || (on_host<Space> && state_->staging != Staging::always);
     if (direct) return call(from, to);
-    auto* const data = reinterpret_cast<T*>(state_->staged(static_cast<std::size_t>(from_count + to_count) * sizeof(T)));
-    Host const sent(data, static_cast<std::size_t>(from_count)), received(data + from_count, static_cast<std::size_t>(to_count));
+    auto* const data =
+        reinterpret_cast<T*>(state_->staged(static_cast<std::size_t>(from_count + to_count) * sizeof(T)));
+    Host const sent(data, static_cast<std::size_t>(from_count)),
+        received(data + from_count, static_cast<std::size_t>(to_count));
     context.copy(sent, reshape<T const*, Space>(from, from_count));
     context.fence("dchag::communicator::staged");
     call(sent.data(), received.data());

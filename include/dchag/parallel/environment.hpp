@@ -14,11 +14,12 @@
 
 namespace dchag {
 
-/// MPI and Kokkos, running from here to the end of the block. What the host program has started is joined and left running.
+/// MPI and Kokkos, running from here to the end of the block. What the host program has started is joined and left
+/// running.
 class Environment {
  public:
-  /// Starts what does not run yet, with these arguments (Kokkos takes its own out of them). All ranks call it. A program
-  /// that was not started by mpirun is a job of one rank.
+  /// Starts what does not run yet, with these arguments (Kokkos takes its own out of them). All ranks call it. A
+  /// program that was not started by mpirun is a job of one rank.
   Environment(int& argc, char** argv) {
     if (!detail::mpi_initialized()) {
       int provided = MPI_THREAD_SINGLE;
@@ -55,14 +56,14 @@ class Environment {
   std::string report() const {
     using Space = Kokkos::DefaultExecutionSpace;
     std::ostringstream line;
-    line << world_.size() << (world_.size() == 1 ? " rank, " : " ranks, ") << detail::mpi_library() << ", " << Space::name()
-         << " x " << Space().concurrency();
+    line << world_.size() << (world_.size() == 1 ? " rank, " : " ranks, ") << detail::mpi_library() << ", "
+         << Space::name() << " x " << Space().concurrency();
     if (!on_host<Space>) line << (gpu_aware_ ? ", device memory handed to MPI" : ", device memory staged for MPI");
     return line.str();
   }
 
-  /// Runs body(): answers its exit status, 0 where it has none. An exception is reported on stderr with the rank; it ends the
-  /// job where there are several ranks, so that none waits for this one, and is exit status 1 on one rank.
+  /// Runs body(): answers its exit status, 0 where it has none. An exception is reported on stderr with the rank; it
+  /// ends the job where there are several ranks, so that none waits for this one, and is exit status 1 on one rank.
   template <class Body>
   int guard(Body&& body) const {
     try {
@@ -86,7 +87,8 @@ class Environment {
     gpu_aware_ = detail::gpu_aware_mpi();
     world_ = Communicator(comm, gpu_aware_ ? Staging::never : Staging::device);
     if (Kokkos::is_initialized()) return;
-    require(!Kokkos::is_finalized(), "environment: Kokkos was finalized before, and cannot be started twice in a program");
+    require(!Kokkos::is_finalized(),
+            "environment: Kokkos was finalized before, and cannot be started twice in a program");
     start_kokkos();
     started_kokkos_ = true;
   }

@@ -11,7 +11,8 @@ struct MeshShape {
   int shard = 1;  // ranks that divide parameters, gradients and optimizer state of one model rank
 };
 
-/// data x shard x model: rank = (data * shards + shard) * models + model, so that the model ranks of a replica are neighbours.
+/// data x shard x model: rank = (data * shards + shard) * models + model, so that the model ranks of a replica are
+/// neighbours.
 class Mesh {
  public:
   /// One rank; needs no MPI.
@@ -30,10 +31,12 @@ class Mesh {
   }
 
   Communicator const& world() const { return world_; }
-  Communicator const& model() const { return model_; }        // the ranks of this replica
-  Communicator const& shard() const { return shard_; }        // same model rank, same data rank
-  Communicator const& data() const { return data_; }          // same model rank, same shard rank
-  Communicator const& replicas() const { return replicas_; }  // same model rank: data x shard, each with images of its own
+  Communicator const& model() const { return model_; }  // the ranks of this replica
+  Communicator const& shard() const { return shard_; }  // same model rank, same data rank
+  Communicator const& data() const { return data_; }    // same model rank, same shard rank
+  Communicator const& replicas() const {
+    return replicas_;
+  }  // same model rank: data x shard, each with images of its own
 
  private:
   static void check(char const* axis, int count, int divided, int ranks) {

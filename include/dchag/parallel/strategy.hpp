@@ -53,7 +53,9 @@ struct Unsharded {
 namespace detail {
 
 template <class S, class Axis>
-inline constexpr bool is_on_axis = requires { requires std::same_as<typename S::axis, Axis>; };
+inline constexpr bool is_on_axis = requires {
+  requires std::same_as<typename S::axis, Axis>;
+};
 
 /// The strategy of an axis among S, or the default where there is none.
 template <class Axis, class Default, class... S>
@@ -69,15 +71,18 @@ inline constexpr std::size_t on_axis = (std::size_t{0} + ... + (is_on_axis<S, Ax
 
 }  // namespace detail
 
-/// How ranks share the work, in any order: at most one strategy for the model axis (Tensor where none is named) and one for
-/// the shard axis (Unsharded).
+/// How ranks share the work, in any order: at most one strategy for the model axis (Tensor where none is named) and one
+/// for the shard axis (Unsharded).
 template <class... S>
 struct Parallel {
-  static_assert(((ModelStrategy<S> || ShardStrategy<S>) && ...),
-                "Parallel<...> takes strategies only: Tensor, Sequence or Replicated for the model axis; OptimizerShard, "
-                "GradientShard, FullShard or Unsharded for the shard axis");
-  static_assert(detail::on_axis<ModelAxis, S...> <= 1, "Parallel<...> names two strategies for the model axis: leave one of them");
-  static_assert(detail::on_axis<ShardAxis, S...> <= 1, "Parallel<...> names two strategies for the shard axis: leave one of them");
+  static_assert(
+      ((ModelStrategy<S> || ShardStrategy<S>)&&...),
+      "Parallel<...> takes strategies only: Tensor, Sequence or Replicated for the model axis; OptimizerShard, "
+      "GradientShard, FullShard or Unsharded for the shard axis");
+  static_assert(detail::on_axis<ModelAxis, S...> <= 1,
+                "Parallel<...> names two strategies for the model axis: leave one of them");
+  static_assert(detail::on_axis<ShardAxis, S...> <= 1,
+                "Parallel<...> names two strategies for the shard axis: leave one of them");
 
   using role = role::Parallel;
   using Model = typename detail::StrategyOf<ModelAxis, Tensor, S...>::type;

@@ -89,12 +89,12 @@ double numeric_derivative(Differentiated<Space> const& tensor, std::vector<doubl
 
 }  // namespace detail
 
-/// Compares analytic gradients with central differences of `loss`, a callable that runs forward from the tensors' present
-/// values and returns the scalar whose gradients they are. The values are as before afterwards.
+/// Compares analytic gradients with central differences of `loss`, a callable that runs forward from the tensors'
+/// present values and returns the scalar whose gradients they are. The values are as before afterwards.
 ///
-/// A derivative's error is relative to the largest of itself, the root mean square of its tensor's gradient times the length of
-/// the direction, and a thousandth of that of the tensor whose gradient is largest. For smooth losses of order one, expect
-/// below 1e-7.
+/// A derivative's error is relative to the largest of itself, the root mean square of its tensor's gradient times the
+/// length of the direction, and a thousandth of that of the tensor whose gradient is largest. For smooth losses of
+/// order one, expect below 1e-7.
 template <class Space, class Loss>
 FiniteDifferenceReport check_gradients(std::vector<Differentiated<Space>> const& tensors, Loss const& loss,
                                        FiniteDifferenceOptions const& options = {}) {

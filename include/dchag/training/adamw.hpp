@@ -54,26 +54,27 @@ void adamw_pass(Context<Space> const& context, Index count, AdamWStep<T> const& 
                 T* second, bool zero_gradients) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  context.loop("dchag::adamw", count / lanes, KOKKOS_LAMBDA(Index block) {
-    Index const at = block * lanes;
-    L const g = load<L>(gradients + at) * step.gradient_scale;
-    L m = load<L>(first + at), v = load<L>(second + at), value = load<L>(values + at) * step.decay;
-    m += step.fresh1 * (g - m);
-    v = step.keep2 * v + step.fresh2 * g * g;
-    value -= step.step_size * m / (lane_roots<T>(v) * step.root_scale + step.epsilon);
-    store(values + at, value);
-    store(first + at, m);
-    store(second + at, v);
-    if (zero_gradients) store(gradients + at, L{});
-  });
+  context.loop(
+      "dchag::adamw", count / lanes, KOKKOS_LAMBDA(Index block) {
+        Index const at = block * lanes;
+        L const g = load<L>(gradients + at) * step.gradient_scale;
+        L m = load<L>(first + at), v = load<L>(second + at), value = load<L>(values + at) * step.decay;
+        m += step.fresh1 * (g - m);
+        v = step.keep2 * v + step.fresh2 * g * g;
+        value -= step.step_size * m / (lane_roots<T>(v) * step.root_scale + step.epsilon);
+        store(values + at, value);
+        store(first + at, m);
+        store(second + at, v);
+        if (zero_gradients) store(gradients + at, L{});
+      });
 }
 
 }  // namespace detail
 
 enum class Gradients { keep, zero };
 
-/// What AdamW remembers of the parameters of a model: two moments of every number, in flat buffers as the parameters', and how
-/// many steps were taken.
+/// What AdamW remembers of the parameters of a model: two moments of every number, in flat buffers as the parameters',
+/// and how many steps were taken.
 template <class T, class Space>
 class AdamWState {
  public:
@@ -98,8 +99,8 @@ class AdamWState {
     detail::AdamWStep<T> const constants(adamw, learning_rate, gradient_scale, steps_ + 1);
     for (std::size_t i = 0; i < moments_.size(); ++i) {
       auto const& unit = parameters_->units()[i];
-      detail::adamw_pass(context, unit.size, constants, unit.values.data(), unit.gradients.data(), moments_[i].first.data(),
-                         moments_[i].second.data(), gradients == Gradients::zero);
+      detail::adamw_pass(context, unit.size, constants, unit.values.data(), unit.gradients.data(),
+                         moments_[i].first.data(), moments_[i].second.data(), gradients == Gradients::zero);
     }
     if (!context.dry()) ++steps_;
   }

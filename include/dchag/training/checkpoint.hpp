@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-// A checkpoint is a safetensors file: every parameter under its name, the configuration of the model as JSON in the metadata
-// "dchag.config". One that training can go on from holds besides the moments of AdamW, "optimizer.m.NAME" and
+// A checkpoint is a safetensors file: every parameter under its name, the configuration of the model as JSON in the
+// metadata "dchag.config". One that training can go on from holds besides the moments of AdamW, "optimizer.m.NAME" and
 // "optimizer.v.NAME", and the number of steps taken in the metadata "dchag.step".
 namespace dchag {
 
@@ -58,7 +58,8 @@ std::vector<NamedNumbers<T, Space>> tensors_of(Parameters<T, Space>& parameters,
 }
 
 template <class T, class Space>
-void write_tensors(std::filesystem::path const& path, Metadata const& metadata, std::vector<NamedNumbers<T, Space>> const& tensors) {
+void write_tensors(std::filesystem::path const& path, Metadata const& metadata,
+                   std::vector<NamedNumbers<T, Space>> const& tensors) {
   std::vector<SafetensorsWriter::Tensor> table;
   for (auto const& tensor : tensors) table.push_back({tensor.name, dtype_of<T>(), tensor.shape});
   SafetensorsWriter writer(path, metadata, std::move(table));
@@ -100,22 +101,24 @@ void save_tensors(Model& model, AdamWState<typename Model::Scalar, typename Mode
                   std::filesystem::path const& path, Metadata metadata) {
   metadata["dchag.config"] = model.config_json();
   if (state != nullptr) metadata["dchag.step"] = std::to_string(state->steps());
-  on_first_rank(model.mesh().world(), path, [&] { write_tensors(path, metadata, tensors_of(model.parameters(), state)); });
+  on_first_rank(model.mesh().world(), path,
+                [&] { write_tensors(path, metadata, tensors_of(model.parameters(), state)); });
 }
 
 template <CheckpointModel Model>
 SafetensorsFile open_for(Model const& model, std::filesystem::path const& path) {
   SafetensorsFile file(path);
   auto const config = file.metadata().find("dchag.config");
-  require(config != file.metadata().end(), path.string(), ": has no metadata \"dchag.config\", it is no checkpoint of this library");
+  require(config != file.metadata().end(), path.string(),
+          ": has no metadata \"dchag.config\", it is no checkpoint of this library");
   check_configuration(path.string(), config->second, model.config_json());
   return file;
 }
 
 }  // namespace detail
 
-/// Writes the parameters of a model, with metadata of one's own. All ranks of the mesh call it, the first one writes; where
-/// that fails, all throw, and what stood at the path before is unchanged.
+/// Writes the parameters of a model, with metadata of one's own. All ranks of the mesh call it, the first one writes;
+/// where that fails, all throw, and what stood at the path before is unchanged.
 template <CheckpointModel Model>
 void save(Model& model, std::filesystem::path const& path, Metadata const& metadata = {}) {
   detail::save_tensors(model, nullptr, path, metadata);
@@ -123,15 +126,16 @@ void save(Model& model, std::filesystem::path const& path, Metadata const& metad
 
 /// Writes what is needed to go on training: the parameters, the moments of AdamW, the steps taken.
 template <CheckpointModel Model, class Rate>
-void save(Model& model, Trainer<Model, Rate> const& trainer, std::filesystem::path const& path, Metadata const& metadata = {}) {
+void save(Model& model, Trainer<Model, Rate> const& trainer, std::filesystem::path const& path,
+          Metadata const& metadata = {}) {
   require(trainer.pending() == 0, path.string(), ": ", trainer.pending(),
           " batches of a step that is not complete would be lost: save between steps");
   detail::save_tensors(model, &trainer.optimizer_state(), path, metadata);
 }
 
-/// Reads the parameters of a model, from checkpoints of either kind, converting between float and double. Answers the metadata
-/// of the file. Every rank reads for itself. Throws, with the model unchanged, where the file is of another configuration (the
-/// first field that differs is named) or its tensors are not exactly those of the model.
+/// Reads the parameters of a model, from checkpoints of either kind, converting between float and double. Answers the
+/// metadata of the file. Every rank reads for itself. Throws, with the model unchanged, where the file is of another
+/// configuration (the first field that differs is named) or its tensors are not exactly those of the model.
 template <CheckpointModel Model>
 Metadata load(Model& model, std::filesystem::path const& path) {
   SafetensorsFile const file = detail::open_for(model, path);
@@ -141,8 +145,9 @@ Metadata load(Model& model, std::filesystem::path const& path) {
   return file.metadata();
 }
 
-/// Reads what save(model, trainer, path) wrote: the steps that follow are those of a run that was never interrupted, to the
-/// bit. Throws as load(model, path) does, and where the file is of the other precision or holds no state of training.
+/// Reads what save(model, trainer, path) wrote: the steps that follow are those of a run that was never interrupted, to
+/// the bit. Throws as load(model, path) does, and where the file is of the other precision or holds no state of
+/// training.
 template <CheckpointModel Model, class Rate>
 Metadata load(Model& model, Trainer<Model, Rate>& trainer, std::filesystem::path const& path) {
   using T = typename Model::Scalar;

@@ -11,7 +11,8 @@ namespace dchag {
 /// The Euclidean norm of all gradients together, summed in double. Where several ranks hold disjoint parts of the
 /// parameters, `holders` are those ranks, and all of them call it. Waits for the device; zero in a dry context.
 template <class T, class Space>
-double gradient_norm(Context<Space> const& context, Parameters<T, Space> const& parameters, Communicator const& holders = {}) {
+double gradient_norm(Context<Space> const& context, Parameters<T, Space> const& parameters,
+                     Communicator const& holders = {}) {
   auto scope = context.workspace().scope();
   auto const partial = detail::push_partial_sums(context);
   for (auto const& unit : parameters.units()) {

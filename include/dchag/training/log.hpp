@@ -12,14 +12,14 @@
 
 namespace dchag {
 
-/// A log of JSON lines: one object a line, each flushed when written, so that a run that ends early leaves whole lines. One
-/// rank writes a log. As a callback of a trainer it writes a line for every step.
+/// A log of JSON lines: one object a line, each flushed when written, so that a run that ends early leaves whole lines.
+/// One rank writes a log. As a callback of a trainer it writes a line for every step.
 class JsonLog {
  public:
   enum class Mode { replace, append };
 
-  /// Opens the file. Where it appends, what follows the last whole line (a run that was killed while writing) is cut off.
-  /// Throws where the system refuses.
+  /// Opens the file. Where it appends, what follows the last whole line (a run that was killed while writing) is cut
+  /// off. Throws where the system refuses.
   explicit JsonLog(std::filesystem::path path, Mode mode = Mode::replace) : path_(std::move(path)) {
     if (mode == Mode::append) cut_partial_line();
     file_.open(path_, mode == Mode::append ? std::ios::app : std::ios::trunc);

@@ -26,8 +26,8 @@ inline std::vector<double> latitude_weights(Index height) {
 
 namespace detail {
 
-/// Rows of `columns` numbers, each with a factor: the sum over rows of factor * sum of squared differences, and its gradient.
-/// factors[row % factor_count] is the factor of a row; without factors it is one.
+/// Rows of `columns` numbers, each with a factor: the sum over rows of factor * sum of squared differences, and its
+/// gradient. factors[row % factor_count] is the factor of a row; without factors it is one.
 template <class T>
 struct SquaredError {
   T const *prediction, *target;
@@ -50,15 +50,15 @@ struct SquaredError {
       T const step = static_cast<T>(scale * static_cast<double>(factor));
       if (factor != T{0} && g != nullptr)
         total += static_cast<double>(factor) * sum(columns, [=](Index k) {
-          T const difference = p[k] - t[k];
-          g[k] = step * difference;
-          return static_cast<double>(difference) * static_cast<double>(difference);
-        });
+                   T const difference = p[k] - t[k];
+                   g[k] = step * difference;
+                   return static_cast<double>(difference) * static_cast<double>(difference);
+                 });
       else if (factor != T{0})
         total += static_cast<double>(factor) * sum(columns, [=](Index k) {
-          double const difference = p[k] - t[k];
-          return difference * difference;
-        });
+                   double const difference = p[k] - t[k];
+                   return difference * difference;
+                 });
       else if (g != nullptr)
         total += sum(columns, [=](Index k) {
           g[k] = T{0};
@@ -110,21 +110,23 @@ template <class T, class Space>
 double masked_mse(Context<Space> const& context, View<T**, Space> const& pixels, View<T const**, Space> const& target,
                   View<T const*, Space> const& hidden, double scale, T* gradient) {
   Index const rows = static_cast<Index>(pixels.extent(0)), columns = static_cast<Index>(pixels.extent(1));
-  require(target.extent(0) == pixels.extent(0) && target.extent(1) == pixels.extent(1),
-          "masked_mse: the target is [", target.extent(0), ", ", target.extent(1), "], the pixels are [", rows, ", ", columns, "]");
-  require(static_cast<Index>(hidden.extent(0)) == rows, "masked_mse: ", hidden.extent(0), " rows of the mask for ", rows,
-          " rows of pixels");
+  require(target.extent(0) == pixels.extent(0) && target.extent(1) == pixels.extent(1), "masked_mse: the target is [",
+          target.extent(0), ", ", target.extent(1), "], the pixels are [", rows, ", ", columns, "]");
+  require(static_cast<Index>(hidden.extent(0)) == rows, "masked_mse: ", hidden.extent(0), " rows of the mask for ",
+          rows, " rows of pixels");
   auto scope = context.workspace().scope();
   auto const partial = push_partial_sums(context);
   auto const hidden_rows = context.workspace().template push<double*>(1);
   Chunks const chunks(rows);
   sum_chunks(context, "dchag::loss::hidden", chunks.count, partial.data(), SumOfRows<T>{hidden.data(), chunks});
-  context.loop("dchag::loss::hidden::total", 1, KOKKOS_LAMBDA(Index) {
-    double total = 0;
-    for (Index i = 0; i < partial_sums; ++i) total += partial(i);
-    hidden_rows(0) = total;
-  });
-  SquaredError<T> error{pixels.data(), target.data(), columns, chunks, hidden.data(), Kokkos::max<Index>(rows, 1), gradient};
+  context.loop(
+      "dchag::loss::hidden::total", 1, KOKKOS_LAMBDA(Index) {
+        double total = 0;
+        for (Index i = 0; i < partial_sums; ++i) total += partial(i);
+        hidden_rows(0) = total;
+      });
+  SquaredError<T> error{pixels.data(), target.data(), columns, chunks, hidden.data(), Kokkos::max<Index>(rows, 1),
+                        gradient};
   error.slope = 2 * scale / static_cast<double>(columns);
   error.divisor = hidden_rows.data();
   return squared_error(context, error, static_cast<double>(columns));
@@ -147,12 +149,13 @@ double latitude_weighted_mse(Context<Space> const& context, View<T****, Space> c
                              std::type_identity_t<View<T const****, Space>> const& target,
                              std::type_identity_t<View<T const*, Space>> const& weights, double scale,
                              std::type_identity_t<View<T****, Space>> const& gradient) {
-  require(gradient.size() == prediction.size(), "latitude_weighted_mse: the gradient is not of the shape of the prediction");
+  require(gradient.size() == prediction.size(),
+          "latitude_weighted_mse: the gradient is not of the shape of the prediction");
   return detail::latitude_weighted_mse<T, Space>(context, prediction, target, weights, scale, gradient.data());
 }
 
-/// The mean over hidden rows of mean_k (pixels - target)², of [rows, K] and hidden [rows], which is 1 where a row counts and 0
-/// where it does not. Zero where none counts. Waits for the device; zero in a dry context.
+/// The mean over hidden rows of mean_k (pixels - target)², of [rows, K] and hidden [rows], which is 1 where a row
+/// counts and 0 where it does not. Zero where none counts. Waits for the device; zero in a dry context.
 template <class T, class Space>
 double masked_mse(Context<Space> const& context, View<T**, Space> const& pixels,
                   std::type_identity_t<View<T const**, Space>> const& target,
@@ -160,8 +163,8 @@ double masked_mse(Context<Space> const& context, View<T**, Space> const& pixels,
   return detail::masked_mse<T, Space>(context, pixels, target, hidden, 0, nullptr);
 }
 
-/// The same, and in the same pass gradient = scale * d(loss)/d(pixels), which may be the pixels themselves; of rows that do not
-/// count nothing is read.
+/// The same, and in the same pass gradient = scale * d(loss)/d(pixels), which may be the pixels themselves; of rows
+/// that do not count nothing is read.
 template <class T, class Space>
 double masked_mse(Context<Space> const& context, View<T**, Space> const& pixels,
                   std::type_identity_t<View<T const**, Space>> const& target,

@@ -20,14 +20,15 @@ namespace dchag {
 
 struct ProgressOptions {
   std::ostream* stream = &std::cerr;
-  std::optional<bool> terminal = {};  // whether a line may be drawn over: found out for std::cerr and std::cout, else no
-  int width = 0;                 // columns of the terminal; 0: found out
-  double seconds = 10;           // between two lines where there is no terminal
-  double redraw = 0.1;           // seconds between two drawings of the bar
+  std::optional<bool> terminal =
+      {};               // whether a line may be drawn over: found out for std::cerr and std::cout, else no
+  int width = 0;        // columns of the terminal; 0: found out
+  double seconds = 10;  // between two lines where there is no terminal
+  double redraw = 0.1;  // seconds between two drawings of the bar
 };
 
-/// Shows how a training run goes, on rank 0: a bar that is drawn over on a terminal, else a line from time to time. A callback
-/// of a trainer:
+/// Shows how a training run goes, on rank 0: a bar that is drawn over on a terminal, else a line from time to time. A
+/// callback of a trainer:
 ///
 ///     dchag::Progress progress(mesh);
 ///     trainer.on_step(std::ref(progress));
@@ -35,7 +36,8 @@ class Progress {
  public:
   using Clock = std::chrono::steady_clock;
 
-  explicit Progress(Mesh const& mesh, ProgressOptions options = {}) : options_(options), shows_(mesh.world().rank() == 0) {
+  explicit Progress(Mesh const& mesh, ProgressOptions options = {})
+      : options_(options), shows_(mesh.world().rank() == 0) {
     if (!options_.terminal) options_.terminal = descriptor() >= 0 && ::isatty(descriptor()) != 0;
   }
   Progress(Progress const&) = delete;
@@ -74,7 +76,8 @@ class Progress {
   /// 0:42, 12:34 or 1:02:03.
   static std::string duration(double seconds) {
     long const whole = std::lround(std::min(seconds, 1e9));
-    return whole < 3600 ? text("%ld:%02ld", whole / 60, whole % 60) : text("%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+    return whole < 3600 ? text("%ld:%02ld", whole / 60, whole % 60)
+                        : text("%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
   }
 
  private:
@@ -100,8 +103,9 @@ class Progress {
   void show(StepReport const& report, double elapsed) {
     std::string const count = report.total > 0 ? std::to_string(report.step) + "/" + std::to_string(report.total)
                                                : std::to_string(report.step);
-    std::string facts = "step " + count + "  loss " + text("%.4g", report.loss) + "  lr " + text("%.2e", report.learning_rate) +
-                        "  " + text("%.4g", report.samples_per_second) + " img/s  ";
+    std::string facts = "step " + count + "  loss " + text("%.4g", report.loss) + "  lr " +
+                        text("%.2e", report.learning_rate) + "  " + text("%.4g", report.samples_per_second) +
+                        " img/s  ";
     double const pace = elapsed / static_cast<double>(report.step - first_);
     if (report.total > report.step)
       facts += duration(pace * static_cast<double>(report.total - report.step)) + " left";
@@ -117,9 +121,11 @@ class Progress {
     drawn_ = true;
   }
 
-  /// "[====>     ]  40%  " and the facts, where there is room for a bar of at least eight columns and the total is known.
+  /// "[====>     ]  40%  " and the facts, where there is room for a bar of at least eight columns and the total is
+  /// known.
   static std::string bar(StepReport const& report, std::string const& facts, std::size_t columns) {
-    constexpr std::size_t around = 10, shortest = 8, longest = 40;  // brackets, percentage and gaps take `around` columns
+    constexpr std::size_t around = 10, shortest = 8,
+                          longest = 40;  // brackets, percentage and gaps take `around` columns
     if (report.total <= 0 || facts.size() + around + shortest > columns) return facts;
     std::size_t const length = std::min(longest, columns - facts.size() - around);
     double const share = std::min(1.0, static_cast<double>(report.step) / static_cast<double>(report.total));

@@ -7,7 +7,8 @@
 
 namespace dchag {
 
-/// A learning-rate schedule: schedule(step) is the factor on the optimizer's learning rate in that step, counted from zero.
+/// A learning-rate schedule: schedule(step) is the factor on the optimizer's learning rate in that step, counted from
+/// zero.
 template <class S>
 concept Schedule = requires(S const& schedule, Index step) {
   { schedule(step) } -> std::convertible_to<double>;
@@ -17,8 +18,8 @@ struct ConstantRate {
   double operator()(Index) const { return 1; }
 };
 
-/// Rises linearly to one in `warmup` steps (the first has 1 / warmup), then falls along half a cosine to `minimum`, which it
-/// has from step `total` on.
+/// Rises linearly to one in `warmup` steps (the first has 1 / warmup), then falls along half a cosine to `minimum`,
+/// which it has from step `total` on.
 struct WarmupCosine {
   Index warmup = 0;
   Index total = 0;

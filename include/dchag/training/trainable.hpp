@@ -9,7 +9,7 @@
 
 namespace dchag {
 
-// What a trainer asks of a model, one requirement a concept, so that a compiler names the one that is not met.
+// What a trainer asks of a model, one requirement a concept.
 
 /// Model::Scalar, Model::Space and Model::Batch are types.
 template <class Model>
@@ -37,23 +37,24 @@ concept HasBatchSize = requires(typename Model::Batch const& batch) {
   { batch.size() } -> std::convertible_to<Index>;
 };
 
-/// model.gradients(context, batch, weight) answers the loss of a batch and adds weight times its gradient to the gradients of
-/// the parameters. It leaves the workspace as it found it, and answers zero in a dry context.
+/// model.gradients(context, batch, weight) answers the loss of a batch and adds weight times its gradient to the
+/// gradients of the parameters. It leaves the workspace as it found it, and answers zero in a dry context.
 template <class Model>
-concept HasGradients =
-    requires(Model& model, Context<typename Model::Space> const& context, typename Model::Batch const& batch, double weight) {
-      { model.gradients(context, batch, weight) } -> std::same_as<double>;
-    };
+concept HasGradients = requires(Model& model, Context<typename Model::Space> const& context,
+                                typename Model::Batch const& batch, double weight) {
+  { model.gradients(context, batch, weight) } -> std::same_as<double>;
+};
 
 /// model.evaluate(context, batch) answers the loss of a batch, by a forward pass alone.
 template <class Model>
-concept HasEvaluate = requires(Model& model, Context<typename Model::Space> const& context, typename Model::Batch const& batch) {
+concept HasEvaluate = requires(Model& model, Context<typename Model::Space> const& context,
+                               typename Model::Batch const& batch) {
   { model.evaluate(context, batch) } -> std::same_as<double>;
 };
 
 template <class Model>
-concept TrainableModel = HasTypes<Model> && HasParameters<Model> && HasMesh<Model> && HasBatchSize<Model> && HasGradients<Model> &&
-                         HasEvaluate<Model>;
+concept TrainableModel = HasTypes<Model> && HasParameters<Model> && HasMesh<Model> && HasBatchSize<Model> &&
+    HasGradients<Model> && HasEvaluate<Model>;
 
 /// model.config_json() answers the configuration as a JSON object: what must be equal for parameters to fit.
 template <class Model>

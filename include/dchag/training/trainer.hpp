@@ -28,13 +28,26 @@ struct TrainerOptions {
   Index total = 0;       // steps of the whole run, for the reports; 0: the schedule's, where it has an end
 };
 
-/// Trains a model: gradients averaged over the batches of a step and over the replicas of the mesh, clipped by their global
-/// norm, AdamW, a learning-rate schedule. All ranks of the mesh call its functions together, each with batches of its own.
+/// Trains a model: gradients averaged over the batches of a step and over the replicas of the mesh, clipped by their
+/// global norm, AdamW, a learning-rate schedule. All ranks of the mesh call its functions together, each with batches
+/// of its own.
 ///
-/// The workspace is measured by a dry run of the model and allocated once, before the first step; steps allocate nothing. It
-/// grows when a batch of more images comes than any before.
-template <TrainableModel Model, Schedule Rate = ConstantRate>
+/// The workspace is measured by a dry run of the model and allocated once, before the first step; steps allocate
+/// nothing. It grows when a batch of more images comes than any before.
+template <class Model, class Rate = ConstantRate>
 class Trainer {
+  static_assert(HasTypes<Model>, "a Trainer's model has the types Scalar, Space and Batch");
+  static_assert(HasParameters<Model>, "a Trainer's model has a function: Parameters<Scalar, Space>& parameters()");
+  static_assert(HasMesh<Model>, "a Trainer's model has a function: Mesh const& mesh() const");
+  static_assert(HasBatchSize<Model>, "the Batch of a Trainer's model has a function: Index size() const, its images");
+  static_assert(
+      HasGradients<Model>,
+      "a Trainer's model has a function: double gradients(Context<Space> const&, Batch const&, double weight)");
+  static_assert(HasEvaluate<Model>,
+                "a Trainer's model has a function: double evaluate(Context<Space> const&, Batch const&)");
+  static_assert(Schedule<Rate>,
+                "a Trainer's schedule answers the factor on the learning rate: double operator()(Index step) const");
+
  public:
   using Scalar = typename Model::Scalar;
   using Space = typename Model::Space;
@@ -43,9 +56,14 @@ class Trainer {
 
   /// The model must outlive it. Throws where an option makes no sense.
   explicit Trainer(Model& model, AdamW optimizer = {}, Rate schedule = {}, TrainerOptions options = {})
-      : model_(&model), optimizer_(optimizer), schedule_(std::move(schedule)), options_(options), state_(model.parameters()) {
+      : model_(&model),
+        optimizer_(optimizer),
+        schedule_(std::move(schedule)),
+        options_(options),
+        state_(model.parameters()) {
     optimizer_.check();
-    require(options_.clip >= 0, "trainer: clip = ", options_.clip, ": give the largest norm of the gradients, or 0 for none");
+    require(options_.clip >= 0, "trainer: clip = ", options_.clip,
+            ": give the largest norm of the gradients, or 0 for none");
     require(options_.accumulate >= 1, "trainer: accumulate = ", options_.accumulate, ": give at least 1 batch a step");
     require(options_.total >= 0, "trainer: total = ", options_.total, ": give the steps of the whole run, or 0");
     if constexpr (requires { Index{schedule_.total}; })
@@ -53,11 +71,12 @@ class Trainer {
     schedule_(0);
   }
 
-  /// Called after every step with what it did, in the order added. A callable that must not be copied goes in by std::ref.
+  /// Called after every step with what it did, in the order added. A callable that must not be copied goes in by
+  /// std::ref.
   void on_step(Callback callback) { callbacks_.push_back(std::move(callback)); }
 
-  /// Measures what steps with such a batch need, and allocates it. The first step does so by itself; call it for the largest
-  /// batch where batches of one number of images differ in what they need.
+  /// Measures what steps with such a batch need, and allocates it. The first step does so by itself; call it for the
+  /// largest batch where batches of one number of images differ in what they need.
   void plan(Batch const& batch) {
     Workspace<Space> measuring;
     Context<Space> const dry(measuring, space_);
@@ -69,25 +88,27 @@ class Trainer {
     evaluated_ = std::max(evaluated_, trained_);
   }
 
-  /// One batch. Where accumulate = 1 that is a step; else every accumulate-th call is. Answers the mean loss of the step's
-  /// batches so far: of all replicas when the step is complete, of this rank before.
+  /// One batch. Where accumulate = 1 that is a step; else every accumulate-th call is. Answers the mean loss of the
+  /// step's batches so far: of all replicas when the step is complete, of this rank before.
   double step(Batch const& batch) {
     add_gradients(batch, options_.accumulate);
     return pending_ == options_.accumulate ? update() : loss_ / static_cast<double>(pending_);
   }
 
-  /// One step on the mean gradient of these batches, however many accumulate says. Answers their mean loss over all replicas.
+  /// One step on the mean gradient of these batches, however many accumulate says. Answers their mean loss over all
+  /// replicas.
   double step(std::span<Batch const> batches) {
     require(!batches.empty(), "trainer: a step of no batches: give at least one");
-    require(pending_ == 0, "trainer: ", pending_, " of ", options_.accumulate, " batches of a step were given one by one: complete it");
+    require(pending_ == 0, "trainer: ", pending_, " of ", options_.accumulate,
+            " batches of a step were given one by one: complete it");
     for (Batch const& batch : batches) add_gradients(batch, static_cast<Index>(batches.size()));
     return update();
   }
 
   /// The mean loss over all images of the batches of all replicas, without gradients. Throws where there is none.
   template <std::ranges::input_range Batches>
-    requires std::convertible_to<std::ranges::range_reference_t<Batches>, Batch const&>
-  double evaluate(Batches&& batches) {
+  requires std::convertible_to<std::ranges::range_reference_t<Batches>, Batch const&> double evaluate(
+      Batches&& batches) {
     std::array<double, 2> sums{};  // of losses, of images
     auto scope = workspace_.scope();
     for (Batch const& batch : batches) {
@@ -158,14 +179,16 @@ class Trainer {
     Context<Space> const context(workspace_, space_);
     Communicator const& replicas = model_->mesh().replicas();
     for (auto const& unit : model_->parameters().units()) replicas.all_reduce(context, unit.gradients);
-    auto const [loss_sum, images] = replicas.all_reduce(std::array<double, 2>{loss_ / static_cast<double>(pending_), images_});
+    auto const [loss_sum, images] =
+        replicas.all_reduce(std::array<double, 2>{loss_ / static_cast<double>(pending_), images_});
     double const loss = loss_sum / replicas.size(), rate = optimizer_.learning_rate * schedule_(steps());
     bool const clips = options_.clip > 0;
     double const norm = clips ? gradient_norm(context, model_->parameters()) : std::numeric_limits<double>::quiet_NaN();
     if (!std::isfinite(loss) || (clips && !std::isfinite(norm))) {
       discard();
       fail("trainer: step ", steps() + 1, ": the loss is ", loss, " and the norm of the gradients ", norm,
-           ": the parameters are as before the step; check the data for values that are not finite, or lower the learning rate");
+           ": the parameters are as before the step; check the data for values that are not finite, or lower the "
+           "learning rate");
     }
     state_.step(context, optimizer_, rate, clips ? clip_scale(norm, options_.clip) : 1.0, Gradients::zero);
     context.fence("dchag::trainer::step");

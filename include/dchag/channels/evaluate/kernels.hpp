@@ -109,7 +109,8 @@ void weights_again(Context<Space> const& context, Tiling const& tiling, Index ch
 /// sum[i, e, n] (+)= sum_c a[c, i, n] (t[c, e, n] + beta[c, e]); beta may be null.
 template <class T, class Space, int head_block>
 struct WeightedSum {
-  static constexpr int feature_block = 2;
+  static constexpr int feature_block = on_host<Space> ? 3 : 2;
+  static constexpr Index ahead = 4;  // channels between a token and the one fetched meanwhile: hardware does not guess the stride
   Index channels, heads, embed, pitch, blocks;
   bool accumulate;
   T const *a, *t, *beta;  // [c, h, pitch], [c, D, pitch], [c, D]
@@ -126,6 +127,7 @@ struct WeightedSum {
       L token[features];
       for (int f = 0; f < features; ++f) {
         token[f] = load<L>(t + (c * embed + e + f) * pitch + n);
+        prefetch(t + ((c + ahead) * embed + e + f) * pitch + n);
         if (beta != nullptr) token[f] += beta[c * embed + e + f];
       }
       for (int i = 0; i < head_block; ++i) {
@@ -138,13 +140,11 @@ struct WeightedSum {
   }
 
   KOKKOS_FUNCTION void operator()(Index item) const {
-    Index const pairs = (embed + feature_block - 1) / feature_block;
-    Index const n = item % blocks * lane_count<T, Space>, e = item / blocks % pairs * feature_block;
-    Index const first = item / blocks / pairs * head_block;
-    if (e + feature_block <= embed)
-      run<feature_block>(first, e, n);
-    else
-      run<1>(first, e, n);
+    Index const groups = ceil_div(embed, feature_block);
+    Index const n = item % blocks * lane_count<T, Space>, first = item / blocks / groups * head_block;
+    Index e = item / blocks % groups * feature_block;
+    if (e + feature_block <= embed) return run<feature_block>(first, e, n);
+    for (; e < embed; ++e) run<1>(first, e, n);
   }
 };
 
@@ -160,13 +160,14 @@ void weighted_sum(Context<Space> const& context, Tiling const& tiling, Index cha
 }
 
 /// The attention's backward pass through the tokens of a chunk, channel-math.md section 3, TokenSpace:
-/// ds[c, i, n] = a (sum_e y[i, e, n] (t[c, e, n] + beta[c, e]) - delta[i, n]);  dt[c, e, n] = sum_i a[c, i, n] y[i, e, n].
-/// dt may be t. beta may be null.
+/// ds[c, i, n] = a (sum_e y[i, e, n] (t[c, e, n] + beta[c, e]) - delta[i, n]);
+/// dt[c, e, n] = sum_i (a[c, i, n] y[i, e, n] + ds[c, i, n] u[i, e]).
+/// dt may be t. beta may be null, and so may u: then the scores' part of dt is left out.
 template <class T, class Space, int head_block>
 struct PullTokens {
-  static constexpr int channel_block = 2;
+  static constexpr int channel_block = on_host<Space> ? 3 : 2;
   Index channels, heads, embed, pitch, blocks;
-  T const *a, *delta, *y, *t, *beta;  // [c, h, pitch], [h, pitch], [h, D, pitch], [c, D, pitch], [c, D]
+  T const *a, *delta, *y, *t, *beta, *u;  // [c, h, pitch], [h, pitch], [h, D, pitch], [c, D, pitch], [c, D], [h, D]
   T *ds, *dt;                         // [c, h, pitch], [c, D, pitch]
 
   template <int count>
@@ -205,28 +206,39 @@ struct PullTokens {
         for (int k = 0; k < count; ++k) store(dt + ((c + k) * embed + e) * pitch + n, total[k]);
       }
     }
+    for (Index first = 0; u != nullptr && first < heads; first += head_block) {
+      L slope[count][head_block];
+      for (int i = 0; i < head_block; ++i)
+        for (int k = 0; k < count; ++k) slope[k][i] = load<L>(ds + ((c + k) * heads + first + i) * pitch + n);
+      for (Index e = 0; e < embed; ++e)
+        for (int k = 0; k < count; ++k) {
+          T* const place = dt + ((c + k) * embed + e) * pitch + n;
+          L total = load<L>(place);
+          for (int i = 0; i < head_block; ++i) total += slope[k][i] * u[(first + i) * embed + e];
+          store(place, total);
+        }
+    }
   }
 
   KOKKOS_FUNCTION void operator()(Index item) const {
-    Index const pairs = (channels + channel_block - 1) / channel_block;
+    Index const groups = ceil_div(channels, channel_block);
     // On a host a block of y stays in the thread's cache while it goes through the channels; on a device rows are coalesced.
-    Index const pair = on_host<Space> ? item % pairs : item / blocks, block = on_host<Space> ? item / pairs : item % blocks;
-    Index const c = pair * channel_block, n = block * lane_count<T, Space>;
-    if (c + channel_block <= channels)
-      run<channel_block>(c, n);
-    else
-      run<1>(c, n);
+    Index const group = on_host<Space> ? item % groups : item / blocks, block = on_host<Space> ? item / groups : item % blocks;
+    Index const n = block * lane_count<T, Space>;
+    Index c = group * channel_block;
+    if (c + channel_block <= channels) return run<channel_block>(c, n);
+    for (; c < channels; ++c) run<1>(c, n);
   }
 };
 
 template <class T, class Space>
 void pull_tokens(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index embed, T const* a,
-                 T const* delta, T const* y, T const* t, T const* beta, T* ds, T* dt) {
+                 T const* delta, T const* y, T const* t, T const* beta, T const* u, T* ds, T* dt) {
   Index const blocks = tiling.width / lane_count<T, Space>;
   with_head_block(heads, [&](auto block) {
     using Kernel = PullTokens<T, Space, block()>;
     context.loop("dchag::channels::pull_tokens", ceil_div(channels, Kernel::channel_block) * blocks,
-                 Kernel{channels, heads, embed, tiling.pitch, blocks, a, delta, y, t, beta, ds, dt});
+                 Kernel{channels, heads, embed, tiling.pitch, blocks, a, delta, y, t, beta, u, ds, dt});
   });
 }
 

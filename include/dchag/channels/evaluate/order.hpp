@@ -29,8 +29,12 @@ constexpr Operations evaluation_operations(Order order, UnitSize const& size) {
   switch (order) {
     case Order::materialized:
       return {n * (c * (2 * p * d + 6 * d * d) + 3 * d * d), n * c * 6 * d};
-    case Order::token_space:
-      return {n * (c * 3 * p * d + 6 * d * d), n * c * (4 * h * d + 3 * p * h) + once};
+    case Order::token_space: {
+      double const sums = size.heads * size.embed * 4 <= size.channels * size.patch ? 1 : 2;  // formed again where not kept
+      double const through_tokens = size.rows < size.patch ? 1 : 0;                           // the scores' part of dt
+      return {n * (c * 3 * p * d + 6 * d * d),
+              n * c * ((2 + sums + 2 * through_tokens) * h * d + (3 - through_tokens) * p * h) + once * (1 - 2 * through_tokens / 3)};
+    }
     case Order::patch_space:
       return {n * (c * 3 * (p + 1) * d + 3 * d * d) + 3 * c * d * d * (p + 1), n * c * 5 * p * h + once};
   }

@@ -49,26 +49,29 @@ class PatchScores {
                        a);
   }
 
-  /// From ds [c, h, pitch]: dr += ds x^T, dsigma += sum of ds over the rows.
-  void pull(Context<Space> const& context, Tiling const& tiling, T const* x, T const* ds) const {
+  /// From ds [c, h, pitch]: dr += ds x^T, dsigma += sum of ds over the rows. Without dr where the gradients of W and u get
+  /// the scores' part through the tokens.
+  void pull(Context<Space> const& context, Tiling const& tiling, T const* x, T const* ds, bool through_tokens) const {
     Index const c = group_.count, heads = attention_->heads(), patch = tokenizer_->patch();
+    linalg::add_row_sums(context, tile_matrix(ds, c * heads, tiling), dsigma_);
+    if (through_tokens) return;
     linalg::batched_gemm(context, linalg::Op::none, linalg::Op::transpose, T{1},
                          {tile_matrix(ds, heads, tiling), c, heads * tiling.pitch}, tokenizer_->patches(tiling, x, c), T{1},
                          {{dr_, heads, patch}, c, heads * patch});
-    linalg::add_row_sums(context, tile_matrix(ds, c * heads, tiling), dsigma_);
   }
 
-  /// dW_c += u^T dr_c;  dbeta_c += u^T dsigma_c;  du += sum_c dr_c W_c^T + dsigma^T beta.
-  void finish(Context<Space> const& context) const {
+  /// dW_c += u^T dr_c;  dbeta_c += u^T dsigma_c;  du += sum_c dr_c W_c^T + dsigma^T beta; what went through the tokens is there.
+  void finish(Context<Space> const& context, bool through_tokens) const {
     using linalg::Op;
     Index const c = group_.count, heads = attention_->heads(), patch = tokenizer_->patch(), embed = attention_->embed();
-    linalg::Batch<T> const dr({dr_, heads, patch}, c, heads * patch);
     linalg::Matrix<T> const dsigma(dsigma_, c, heads), du(attention_->scorer_gradients(), heads, embed);
+    linalg::gemm(context, Op::transpose, Op::none, T{1}, dsigma, {tokenizer_->beta(group_.first), c, embed}, T{1}, du);
+    if (through_tokens) return;
+    linalg::Batch<T> const dr({dr_, heads, patch}, c, heads * patch);
     linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, {scorers(), c, 0}, dr, T{1},
                          tokenizer_->weight_gradients(group_.first, c));
     linalg::gemm(context, Op::none, Op::none, T{1}, dsigma, scorers(), T{1}, {tokenizer_->beta_gradient(group_.first), c, embed});
     linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, dr, tokenizer_->weights(group_.first, c), T{1}, du);
-    linalg::gemm(context, Op::transpose, Op::none, T{1}, dsigma, {tokenizer_->beta(group_.first), c, embed}, T{1}, du);
   }
 
  private:

@@ -100,7 +100,7 @@ class PatchSpaceLeaf {
                             x + c * patch * pitch, pulled, ds + at);
       linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, dz_heads, by_patch, T{1}, columns(dg_, c, count));
     }
-    scores_.pull(context, tiling, x, ds);
+    scores_.pull(context, tiling, x, ds, false);
   }
 
   /// dW += Wv^T dG;  dbeta += dgamma^T Wv;  dWv += dG W^T + dgamma beta; then the scores' part.
@@ -115,7 +115,7 @@ class PatchSpaceLeaf {
                  {tokenizer_->beta_gradient(group_.first), c, embed});
     linalg::gemm(context, Op::transpose, Op::none, T{1}, attention_->value_weight(), dg, T{0}, weight);
     detail::weights_to_columns(context, c, embed, patch, tokenizer_->weight_gradient(group_.first), g_, true);
-    scores_.finish(context);
+    scores_.finish(context, false);
   }
 
  private:

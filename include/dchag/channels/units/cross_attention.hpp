@@ -57,13 +57,10 @@ class CrossAttentionUnit {
     linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, attention_.by_head(attention_.value_weight()), dz_heads, T{0},
                          head_sums(tiling, y));
     kernels::pull_tokens(context, tiling, tokens_, heads, embed, static_cast<T const*>(a), static_cast<T const*>(delta),
-                         static_cast<T const*>(y), tokens, none, ds, token_gradients);
+                         static_cast<T const*>(y), tokens, none, static_cast<T const*>(attention_.scorers()), ds, token_gradients);
 
     linalg::Batch<T const> const token_batch(tile_matrix(tokens, embed, tiling), tokens_, embed * pitch);
     linalg::Batch<T const> const ds_batch(tile_matrix(static_cast<T const*>(ds), heads, tiling), tokens_, heads * pitch);
-    linalg::Matrix<T> const u(attention_.scorers(), heads, embed);
-    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, {u, tokens_, 0}, ds_batch, T{1},
-                         {tile_matrix(token_gradients, embed, tiling), tokens_, embed * pitch});
     linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, ds_batch, token_batch, T{1},
                         {attention_.scorer_gradients(), heads, embed});
   }

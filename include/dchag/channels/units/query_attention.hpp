@@ -37,9 +37,13 @@ void head_products(Context<Space> const& context, Tiling const& tiling, Index he
 /// left[r, c] += x[r] y[r / rows_per_y, c]
 template <class T, class Space>
 void add_outer(Context<Space> const& context, Index rows, Index columns, Index rows_per_y, T const* x, T const* y, T* left) {
-  context.loop("dchag::channels::add_outer", rows * columns, KOKKOS_LAMBDA(Index item) {
-    Index const row = item / columns, column = item % columns;
-    left[item] += x[row] * y[row / rows_per_y * columns + column];
+  constexpr Index block = on_host<Space> ? 1024 : 1;  // columns that a thread takes
+  Index const blocks = ceil_div(columns, block);
+  context.loop("dchag::channels::add_outer", rows * blocks, KOKKOS_LAMBDA(Index item) {
+    Index const row = item / blocks, first = item % blocks * block, end = Kokkos::min(first + block, columns);
+    T const factor = x[row];
+    T const* const from = y + row / rows_per_y * columns;
+    for (Index column = first; column < end; ++column) left[row * columns + column] += factor * from[column];
   });
 }
 

@@ -15,8 +15,8 @@
 
 namespace dchag::detail {
 
-/// What the MPI library says of itself: Open MPI by its extensions, MPICH 4 by its own query, Cray MPICH by the variable
-/// that turns it on.
+/// What the MPI library says of itself: Open MPI by its extensions, MPICH 4 by its own query, Cray MPICH by the
+/// variable that turns it on.
 inline bool mpi_says_gpu_aware() {
 #if defined(KOKKOS_ENABLE_CUDA) && defined(OMPI_HAVE_MPI_EXT_CUDA)
   if (MPIX_Query_cuda_support() == 1) return true;
@@ -42,7 +42,8 @@ inline bool gpu_aware_mpi() {
   char const* chosen = std::getenv("DCHAG_GPU_AWARE_MPI");
   if (chosen == nullptr) return mpi_says_gpu_aware();
   std::string_view const value(chosen);
-  require(value == "0" || value == "1", "environment: DCHAG_GPU_AWARE_MPI = \"", value, "\": set it to 0 or 1, or not at all");
+  require(value == "0" || value == "1", "environment: DCHAG_GPU_AWARE_MPI = \"", value,
+          "\": set it to 0 or 1, or not at all");
   return value == "1";
 }
 

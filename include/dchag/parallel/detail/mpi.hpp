@@ -41,7 +41,7 @@ inline bool mpi_finalized() {
 }
 
 template <class T>
-concept MpiNumber = std::same_as<T, float> || std::same_as<T, double> || (std::integral<T> && !std::same_as<T, bool>);
+concept MpiNumber = std::same_as<T, float> || std::same_as<T, double> ||(std::integral<T> && !std::same_as<T, bool>);
 
 template <MpiNumber T>
 MPI_Datatype mpi_type() {

@@ -17,7 +17,8 @@ namespace dchag::detail {
 
 inline std::optional<double> number_of(Json const& value) {
   if (value.integer() != nullptr) return static_cast<double>(*value.integer());
-  std::string const text = value.is_null() || value.is_string() || value.is_array() || value.is_object() ? "" : value.dump();
+  std::string const text =
+      value.is_null() || value.is_string() || value.is_array() || value.is_object() ? "" : value.dump();
   if (text.empty() || text == "true" || text == "false") return {};
   return value.to<double>("number");
 }
@@ -46,7 +47,8 @@ inline void compare(std::string const& source, std::string const& field, Json co
 }
 
 inline void check_configuration(std::string const& source, std::string const& file, std::string const& model) {
-  Json const theirs = Json::parse(file, source + ": metadata \"dchag.config\""), ours = Json::parse(model, "configuration of the model");
+  Json const theirs = Json::parse(file, source + ": metadata \"dchag.config\""),
+             ours = Json::parse(model, "configuration of the model");
   compare(source, "", &theirs, &ours);
 }
 
@@ -79,10 +81,11 @@ class Names {
 
 enum class OptimizerTensors { ignored, expected };
 
-/// Throws unless the file holds exactly these tensors (each with a name and a shape), of that type where one is given and of
-/// any floating-point type else.
+/// Throws unless the file holds exactly these tensors (each with a name and a shape), of that type where one is given
+/// and of any floating-point type else.
 template <class Tensors>
-void check_tensors(SafetensorsFile const& file, Tensors const& tensors, std::optional<Dtype> dtype, OptimizerTensors optimizer) {
+void check_tensors(SafetensorsFile const& file, Tensors const& tensors, std::optional<Dtype> dtype,
+                   OptimizerTensors optimizer) {
   Names missing, shapes, types, unexpected;
   std::set<std::string_view> names;
   for (auto const& tensor : tensors) {

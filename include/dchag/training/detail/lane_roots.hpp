@@ -8,10 +8,10 @@
 
 namespace dchag::detail {
 
-/// Square root of every lane, none of them negative; of a number below the smallest normal one, some number not above 1e-18.
-/// On the host, in arithmetic alone: what compilers make of sqrt sets errno and is not done by vectors. The inverse root is
-/// guessed from the exponent (error 3.5%; Lomont, Fast inverse square root, 2003), squared away by Newton's method, and the
-/// root is corrected once more: the error is at most one unit in the last place.
+/// Square root of every lane, none of them negative; of a number below the smallest normal one, some number not above
+/// 1e-18. On the host, in arithmetic alone: what compilers make of sqrt sets errno and is not done by vectors. The
+/// inverse root is guessed from the exponent (error 3.5%; Lomont, Fast inverse square root, 2003), squared away by
+/// Newton's method, and the root is corrected once more: the error is at most one unit in the last place.
 template <class T, class L>
 KOKKOS_FORCEINLINE_FUNCTION L lane_roots(L value) {
   if constexpr (sizeof(L) == sizeof(T)) {

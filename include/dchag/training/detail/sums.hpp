@@ -4,8 +4,8 @@
 #include <dchag/core/lanes.hpp>
 #include <dchag/core/types.hpp>
 
-// Sums in double, of partial sums whose number and bounds depend on the sizes alone: the same bits in every run, with any
-// number of host threads.
+// Sums in double, of partial sums whose number and bounds depend on the sizes alone: the same bits in every run, with
+// any number of host threads.
 namespace dchag::detail {
 
 inline constexpr Index partial_sums = 512;
@@ -14,7 +14,9 @@ inline constexpr Index partial_sums = 512;
 struct Chunks {
   Index total, step, count;
   explicit Chunks(Index total, Index multiple = 1)
-      : total(total), step(round_up(Kokkos::max<Index>(1, ceil_div(total, partial_sums)), multiple)), count(ceil_div(total, step)) {}
+      : total(total),
+        step(round_up(Kokkos::max<Index>(1, ceil_div(total, partial_sums)), multiple)),
+        count(ceil_div(total, step)) {}
   KOKKOS_FUNCTION Index begin(Index chunk) const { return chunk * step; }
   KOKKOS_FUNCTION Index end(Index chunk) const { return Kokkos::min(total, (chunk + 1) * step); }
 };
@@ -43,12 +45,25 @@ struct TeamSum {
   template <class Term>
   KOKKOS_FORCEINLINE_FUNCTION double operator()(Index count, Term const& term) const {
     double total = 0;
-    Kokkos::parallel_reduce(Kokkos::TeamVectorRange(team, count), [&](Index k, double& sum) { sum += term(k); }, total);
+    Kokkos::parallel_reduce(
+        Kokkos::TeamVectorRange(team, count), [&](Index k, double& sum) { sum += term(k); }, total);
     return total;
   }
 };
 
-/// partial[chunk] += body(chunk, sum), where body reduces its chunk by sum(count, term): the sum of term(k) over [0, count).
+template <class Space, class Body>
+void sum_chunks_by_teams(Context<Space> const& context, char const* label, Index chunks, double* partial,
+                         Body const& body) {
+  using Team = typename Kokkos::TeamPolicy<Space>::member_type;
+  context.teams(
+      label, chunks, 1, 0, KOKKOS_LAMBDA(Team const& team) {
+        double const sum = body(team.league_rank(), TeamSum<Team>{team});
+        Kokkos::single(Kokkos::PerTeam(team), [&] { partial[team.league_rank()] += sum; });
+      });
+}
+
+/// partial[chunk] += body(chunk, sum), where body reduces its chunk by sum(count, term): the sum of term(k) over [0,
+/// count).
 template <class Space, class Body>
 void sum_chunks(Context<Space> const& context, char const* label, Index chunks, double* partial, Body const& body) {
   if constexpr (on_host<Space>) {
@@ -56,15 +71,6 @@ void sum_chunks(Context<Space> const& context, char const* label, Index chunks, 
   } else {
     sum_chunks_by_teams(context, label, chunks, partial, body);
   }
-}
-
-template <class Space, class Body>
-void sum_chunks_by_teams(Context<Space> const& context, char const* label, Index chunks, double* partial, Body const& body) {
-  using Team = typename Kokkos::TeamPolicy<Space>::member_type;
-  context.teams(label, chunks, 1, 0, KOKKOS_LAMBDA(Team const& team) {
-    double const sum = body(team.league_rank(), TeamSum<Team>{team});
-    Kokkos::single(Kokkos::PerTeam(team), [&] { partial[team.league_rank()] += sum; });
-  });
 }
 
 /// Partial sums that start at zero, on the workspace.
@@ -75,16 +81,17 @@ View<double*, Space> push_partial_sums(Context<Space> const& context) {
   return partial;
 }
 
-/// The partial sums added in order, then divided by divisor[0] where there is a divisor (zero where that is zero). Waits for
-/// the device.
+/// The partial sums added in order, then divided by divisor[0] where there is a divisor (zero where that is zero).
+/// Waits for the device.
 template <class Space>
 double total_of(Context<Space> const& context, View<double*, Space> const& partial, double const* divisor = nullptr) {
-  return context.template sum<double>("dchag::sums::total", 1, KOKKOS_LAMBDA(Index, double& answer) {
-    double total = 0;
-    for (Index i = 0; i < partial_sums; ++i) total += partial(i);
-    if (divisor != nullptr) total = divisor[0] > 0 ? total / divisor[0] : 0.0;
-    answer += total;
-  });
+  return context.template sum<double>(
+      "dchag::sums::total", 1, KOKKOS_LAMBDA(Index, double& answer) {
+        double total = 0;
+        for (Index i = 0; i < partial_sums; ++i) total += partial(i);
+        if (divisor != nullptr) total = divisor[0] > 0 ? total / divisor[0] : 0.0;
+        answer += total;
+      });
 }
 
 /// The sum of squares of a flat range.

@@ -1,0 +1,5 @@
+// expect: Parallel<...> takes strategies only: Tensor, Sequence or Replicated for the model axis
+#include <dchag/parallel/strategy.hpp>
+
+using Strategies = dchag::Parallel<dchag::Tensor, int>;
+int main() { return sizeof(Strategies::Model); }
