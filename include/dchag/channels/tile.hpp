@@ -34,11 +34,11 @@ struct Tiling {
 template <class Space>
 inline constexpr Index chunk_bytes = on_host<Space> ? Index{4} << 20 : Index{256} << 20;
 
-/// How many channels fit a chunk when each takes that many elements.
+/// Channels in a chunk when each takes that many elements: chunks of one size, or nearly, that fit chunk_bytes.
 template <class T, class Space>
 Index chunk_channels(Index channels, Index elements_each) {
-  Index const fitting = chunk_bytes<Space> / std::max<Index>(1, elements_each * static_cast<Index>(sizeof(T)));
-  return std::clamp<Index>(fitting, 1, std::max<Index>(channels, 1));
+  Index const fitting = std::max<Index>(1, chunk_bytes<Space> / std::max<Index>(1, elements_each * static_cast<Index>(sizeof(T))));
+  return ceil_div(std::max<Index>(channels, 1), ceil_div(std::max<Index>(channels, 1), fitting));
 }
 
 /// The used part [rows, width] of an array [.., pitch] that starts at data.

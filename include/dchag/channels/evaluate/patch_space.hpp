@@ -39,13 +39,14 @@ class PatchSpaceLeaf {
     scores_.prepare(context);
     Index const c = group_.count, embed = attention_->embed(), patch = tokenizer_->patch();
     auto& workspace = context.workspace();
+    columns_ = workspace.template push<T**>(embed, c * patch).data();
     g_ = workspace.template push<T**>(embed, c * patch).data();
     dg_ = workspace.template push<T**>(embed, c * patch).data();
     gamma_ = workspace.template push<T**>(embed, c).data();
     dgamma_ = workspace.template push<T**>(embed, c).data();
     context.fill(reshape<T*, Space>(dgamma_, embed * c), T{0});
-    detail::weights_to_columns(context, c, embed, patch, tokenizer_->weight(group_.first), dg_, false);
-    linalg::gemm(context, Op::none, Op::none, T{1}, attention_->value_weight(), {dg_, embed, c * patch}, T{0},
+    detail::weights_to_columns(context, c, embed, patch, tokenizer_->weight(group_.first), columns_, false);
+    linalg::gemm(context, Op::none, Op::none, T{1}, attention_->value_weight(), {columns_, embed, c * patch}, T{0},
                  {g_, embed, c * patch});
     linalg::gemm(context, Op::none, Op::transpose, T{1}, attention_->value_weight(), betas(), T{0}, {gamma_, embed, c});
     context.fill(reshape<T*, Space>(dg_, embed * c * patch), T{0});
@@ -107,14 +108,13 @@ class PatchSpaceLeaf {
   void finish(Context<Space> const& context) const {
     using linalg::Op;
     Index const c = group_.count, embed = attention_->embed(), patch = tokenizer_->patch();
-    linalg::Matrix<T> const dg(dg_, embed, c * patch), dgamma(dgamma_, embed, c), weight(g_, embed, c * patch);
-    detail::weights_to_columns(context, c, embed, patch, tokenizer_->weight(group_.first), g_, false);
+    linalg::Matrix<T> const dg(dg_, embed, c * patch), dgamma(dgamma_, embed, c), weight(columns_, embed, c * patch);
     linalg::gemm(context, Op::none, Op::transpose, T{1}, dg, weight, T{1}, attention_->value_weight_gradient());
     linalg::gemm(context, Op::none, Op::none, T{1}, dgamma, betas(), T{1}, attention_->value_weight_gradient());
     linalg::gemm(context, Op::transpose, Op::none, T{1}, dgamma, attention_->value_weight(), T{1},
                  {tokenizer_->beta_gradient(group_.first), c, embed});
     linalg::gemm(context, Op::transpose, Op::none, T{1}, attention_->value_weight(), dg, T{0}, weight);
-    detail::weights_to_columns(context, c, embed, patch, tokenizer_->weight_gradient(group_.first), g_, true);
+    detail::weights_to_columns(context, c, embed, patch, tokenizer_->weight_gradient(group_.first), columns_, true);
     scores_.finish(context, false);
   }
 
@@ -143,7 +143,7 @@ class PatchSpaceLeaf {
   Tokenizer<T, Space>* tokenizer_;
   ChannelGroup group_;
   PatchScores<T, Space> scores_;
-  T *g_ = nullptr, *dg_ = nullptr, *gamma_ = nullptr, *dgamma_ = nullptr;
+  T *columns_ = nullptr, *g_ = nullptr, *dg_ = nullptr, *gamma_ = nullptr, *dgamma_ = nullptr;
 };
 
 }  // namespace dchag::channels
