@@ -45,6 +45,7 @@ foreach(package Kokkos KokkosKernels)
   endif()
 endforeach()
 
+set(MPI_CXX_SKIP_MPICXX TRUE)  # the C interface is enough
 find_package(MPI QUIET COMPONENTS CXX)
 if(NOT MPI_CXX_FOUND)
   message(FATAL_ERROR "MPI not found: install one (Debian: apt-get install libopenmpi-dev openmpi-bin), "

@@ -77,7 +77,7 @@ class Json {
   Json(Array value) : value_(std::move(value)) {}
   Json(Object value) : value_(std::move(value)) {}
 
-  bool operator==(Json const&) const = default;
+  bool operator==(Json const& other) const;
 
   /// The value of a text that is JSON to the letter (RFC 8259) and nothing after it. Throws Error, beginning with
   /// source and naming the byte, also where names repeat, an integer needs more than 64 bits, or limits are exceeded.
@@ -220,6 +220,8 @@ class Json {
 
   std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, Object> value_;
 };
+
+inline bool Json::operator==(Json const& other) const { return value_ == other.value_; }
 
 template <class T>
 T Json::to(std::string_view field) const {

@@ -4,6 +4,7 @@
 #include <dchag/models/encoder.hpp>
 #include <dchag/models/head.hpp>
 #include <dchag/models/patch_rows.hpp>
+#include <dchag/models/positions.hpp>
 #include <dchag/models/settings.hpp>
 #include <dchag/training/loss.hpp>
 #include <string>
@@ -104,7 +105,9 @@ class Forecaster {
     std::vector<double> const weights = latitude_weights(config.height);
     for (std::size_t row = 0; row < weights.size(); ++row) host(row) = static_cast<Scalar>(weights[row]);
     Kokkos::deep_copy(latitudes_, host);
-    if (options.storage) parameters_.allocate(options.seed);
+    if (!options.storage) return;
+    parameters_.allocate(options.seed);
+    detail::set_positions(*position_, config.height / config.patch, config.width / config.patch);
   }
   Forecaster(Forecaster const&) = delete;
 

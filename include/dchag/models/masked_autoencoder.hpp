@@ -4,6 +4,7 @@
 #include <dchag/layers/linear.hpp>
 #include <dchag/models/encoder.hpp>
 #include <dchag/models/patch_rows.hpp>
+#include <dchag/models/positions.hpp>
 #include <dchag/models/settings.hpp>
 #include <string>
 
@@ -165,7 +166,10 @@ class MaskedAutoencoder {
     require(config.mask_ratio >= 0 && config.mask_ratio < 1, "mask_ratio = ", config.mask_ratio, ": expected 0 <= mask_ratio < 1");
     require(config.kept() < grid().locations(), "mask_ratio = ", config.mask_ratio, " hides none of ", grid().locations(),
             " locations: use a larger ratio or a smaller patch");
-    if (options.storage) parameters_.allocate(options.seed);
+    if (!options.storage) return;
+    parameters_.allocate(options.seed);
+    detail::set_positions(*position_, config.height / config.patch, config.width / config.patch);
+    detail::set_positions(*decoder_position_, config.height / config.patch, config.width / config.patch);
   }
   MaskedAutoencoder(MaskedAutoencoder const&) = delete;
 

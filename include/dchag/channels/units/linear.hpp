@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <dchag/channels/tile.hpp>
 #include <dchag/channels/units/unit.hpp>
 #include <dchag/core/context.hpp>
@@ -53,13 +54,14 @@ void pull_weighed_tokens(Context<Space> const& context, Tiling const& tiling, In
 
 }  // namespace detail
 
-/// One weight a token and one bias, shared by all rows and features. Keeps nothing.
+/// One weight a token and one bias, shared by all rows and features. Keeps nothing. The weights start equal, so that the sum of
+/// tokens that are not alike has the size of one.
 template <class T, class Space>
 class LinearUnit {
  public:
   LinearUnit(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape)
       : shape_(shape),
-        weight_(&parameters.add(prefix + "weight", {1, shape.tokens}, constant(1.0 / static_cast<double>(shape.tokens)))),
+        weight_(&parameters.add(prefix + "weight", {1, shape.tokens}, constant(1.0 / std::sqrt(static_cast<double>(shape.tokens))))),
         bias_(&parameters.add(prefix + "bias", {1}, constant(0))) {}
 
   Index kept_per_row() const { return 0; }

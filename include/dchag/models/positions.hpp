@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cmath>
+#include <dchag/core/parameters.hpp>
+
+namespace dchag::detail {
+
+/// Sets a position embedding [1, rows * columns, D] to half of the sines and cosines of each location's column and row at D/4
+/// frequencies from 1 to 1/10000 (Vaswani et al., arXiv 1706.03762, in two dimensions; features left over stay zero), so that
+/// near locations start alike.
+template <class T, class Space>
+void set_positions(Parameter<T, Space> const& parameter, Index rows, Index columns) {
+  Index const embed = parameter.shape.back(), quarter = embed / 4;
+  auto const values = parameter.template value<T**>(rows * columns, embed);
+  auto const host = Kokkos::create_mirror_view(values);
+  Kokkos::deep_copy(host, T{0});
+  for (Index location = 0; location < rows * columns; ++location)
+    for (Index i = 0; i < quarter; ++i) {
+      double const frequency = std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(quarter));
+      double const x = frequency * static_cast<double>(location % columns), y = frequency * static_cast<double>(location / columns);
+      double const features[] = {std::sin(x), std::cos(x), std::sin(y), std::cos(y)};
+      for (Index k = 0; k < 4; ++k) host(location, k * quarter + i) = static_cast<T>(0.5 * features[k]);
+    }
+  Kokkos::deep_copy(values, host);
+}
+
+}  // namespace dchag::detail

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <dchag/channels/front_end.hpp>
+#include <vector>
+
+#include "space.hpp"
+
+namespace dchag::tests {
+
+/// Any order of evaluation, named at run time.
+struct NamedOrder {
+  static inline Order order = Order::materialized;
+  static constexpr bool allows(Order) { return true; }
+  static Order choose(UnitSize const&) { return order; }
+};
+
+/// A front end with images and a loss, the sum of the tokens times fixed numbers.
+template <class TreePolicy, class Evaluation, bool recompute = false>
+class FrontEndCase {
+ public:
+  FrontEndCase(channels::PatchGrid const& grid, Index embed, Index heads, Index images, Index kept, std::uint64_t seed)
+      : embed_(embed),
+        images_(images),
+        kept_(kept),
+        model_(parameters, grid, embed, heads),
+        input_(numbers(images * grid.channels * grid.height * grid.width, seed, "images")) {
+    parameters.allocate(seed);
+    for (auto const& parameter : parameters.all())  // no bias zero, no weight uniform
+      Kokkos::deep_copy(parameter.template value<double*>(parameter.size()), numbers(parameter.size(), seed, parameter.name));
+    std::vector<Index> keep;
+    for (Index b = 0; b < images; ++b)
+      for (Index k = 0; k < kept; ++k) keep.push_back((k * 7 + b) % grid.locations());
+    keep_ = Kokkos::View<Index*, Space>("keep", keep.size());
+    Kokkos::deep_copy(keep_, Kokkos::View<Index const*, Kokkos::HostSpace>(keep.data(), keep.size()));
+    tiling_ = Tiling::of<double, Space>(images * kept);
+    weights_ = numbers(tiling_.tiles * embed * tiling_.pitch, seed, "weights");
+  }
+
+  /// Bytes on the workspace between forward and backward.
+  std::size_t kept_bytes() {
+    Workspace<Space> measuring;
+    Context<Space> const dry(measuring);
+    model_.forward(dry, input_.data(), keep_.data(), kept_, images_);
+    return measuring.used();
+  }
+
+  /// The loss; its gradients are in the parameters.
+  double loss() {
+    Workspace<Space> workspace;
+    run(Context<Space>(workspace));
+    workspace.release(0);
+    workspace.allocate(workspace.peak());
+    parameters.zero_gradients(Context<Space>(workspace));
+    return run(Context<Space>(workspace));
+  }
+
+  auto host_gradients() const {
+    std::vector<std::vector<double>> all;
+    for (auto const& parameter : parameters.all()) {
+      auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(),
+                                                            parameter.template gradient<double*>(parameter.size()));
+      all.emplace_back(host.data(), host.data() + host.size());
+    }
+    return all;
+  }
+
+  Parameters<double, Space> parameters;
+
+ private:
+  static Kokkos::View<double*, Space> numbers(Index count, std::uint64_t seed, std::string const& name) {
+    Kokkos::View<double*, Space> const view("numbers", static_cast<std::size_t>(count));
+    std::uint64_t const key = random_key(seed, name);
+    Kokkos::parallel_for(
+        Kokkos::RangePolicy<Space>(0, count),
+        KOKKOS_LAMBDA(int i) { view(i) = 0.5 * random_normal(key, static_cast<std::uint64_t>(i)); });
+    return view;
+  }
+
+  double run(Context<Space> const& context) {
+    model_.forward(context, input_.data(), keep_.data(), kept_, images_);
+    Tiling const tiling = tiling_;
+    Index const embed = embed_;
+    double const* const weights = weights_.data();
+    double* const tokens = model_.out();
+    double const total =
+        context.template sum<double>("loss", tiling.rows * embed, KOKKOS_LAMBDA(Index item, double& sum) {
+          Index const n = item / embed, at = (n / tiling.width * embed + item % embed) * tiling.pitch + n % tiling.width;
+          sum += weights[at] * tokens[at];
+        });
+    context.loop("gradient", tiling.tiles * embed * tiling.width, KOKKOS_LAMBDA(Index item) {
+      Index const tile = item / (embed * tiling.width), e = item / tiling.width % embed, k = item % tiling.width;
+      Index const at = (tile * embed + e) * tiling.pitch + k;
+      tokens[at] = tile * tiling.width + k < tiling.rows ? weights[at] : 0.0;
+    });
+    model_.backward(context, tokens);
+    return total;
+  }
+
+  Index embed_, images_, kept_;
+  FrontEnd<double, Space, TreePolicy, Evaluation, recompute> model_;
+  Kokkos::View<double*, Space> input_, weights_;
+  Kokkos::View<Index*, Space> keep_;
+  Tiling tiling_;
+};
+
+}  // namespace dchag::tests

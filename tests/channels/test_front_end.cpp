@@ -1,0 +1,171 @@
+#include <doctest/doctest.h>
+
+#include <dchag/testing/finite_difference.hpp>
+#include <random>
+#include <string>
+
+#include "channels/front_end_case.hpp"
+
+using namespace dchag;
+using tests::FrontEndCase;
+using tests::NamedOrder;
+
+namespace {
+
+/// A unit of a user's own: out = gain[0] (sum over c of tokens) squared, element by element; keeps the sum.
+template <class T, class S>
+class SquaredSum {
+ public:
+  SquaredSum(Parameters<T, S>& parameters, std::string const& prefix, UnitShape shape)
+      : shape_(shape), gain_(&parameters.add(prefix + "gain", {1}, constant(1))) {}
+  Index kept_per_row() const { return shape_.embed; }
+  void prepare(Context<S> const&) {}
+  void finish(Context<S> const&) {}
+  void forward(Context<S> const& context, Tiling const& tiling, T const* tokens, T* kept, T* out) const {
+    Index const width = tiling.width, pitch = tiling.pitch, count = shape_.tokens, embed = shape_.embed;
+    T const* const gain = gain_->values;
+    context.loop("squared_sum", embed * width, KOKKOS_LAMBDA(Index item) {
+      Index const at = item / width * pitch + item % width;
+      T sum = 0;
+      for (Index c = 0; c < count; ++c) sum += tokens[c * embed * pitch + at];
+      kept[at] = sum;
+      out[at] = gain[0] * sum * sum;
+    });
+  }
+  void backward(Context<S> const& context, Tiling const& tiling, T const*, T const* kept, T const* gradient,
+                T* token_gradients) const {
+    Index const width = tiling.width, pitch = tiling.pitch, count = shape_.tokens, embed = shape_.embed;
+    T const* const gain = gain_->values;
+    T* const dgain = gain_->gradients;
+    T const total = context.template sum<T>("dgain", embed * width, KOKKOS_LAMBDA(Index item, T& sum) {
+      Index const at = item / width * pitch + item % width;
+      sum += gradient[at] * kept[at] * kept[at];
+      for (Index c = 0; c < count; ++c) token_gradients[c * embed * pitch + at] = 2 * gain[0] * kept[at] * gradient[at];
+    });
+    context.loop("add_dgain", 1, KOKKOS_LAMBDA(Index) { dgain[0] += total; });
+  }
+
+ private:
+  UnitShape shape_;
+  Parameter<T, S>* gain_;
+};
+
+template <Index count>
+struct Squared {
+  static constexpr char const* name = "squared_sum";
+  static constexpr Index groups = count;
+  template <class T, class S>
+  using Unit = SquaredSum<T, S>;
+};
+
+void check_same(std::vector<std::vector<double>> const& a, std::vector<std::vector<double>> const& b) {
+  double largest = 0, difference = 0;
+  REQUIRE(a.size() == b.size());
+  for (std::size_t p = 0; p < a.size(); ++p)
+    for (std::size_t i = 0; i < a[p].size(); ++i) {
+      largest = std::max(largest, std::abs(a[p][i]));
+      difference = std::max(difference, std::abs(a[p][i] - b[p][i]));
+      REQUIRE(std::isfinite(a[p][i]));
+    }
+  CHECK(largest > 0);
+  CHECK(difference <= 1e-11 * largest);
+}
+
+std::string message_of(channels::PatchGrid const& grid, Index embed, Index heads) {
+  Parameters<double, tests::Space> parameters;
+  try {
+    FrontEnd<double, tests::Space, Tree<Linear<4>, CrossAttention<1>>, Auto, false> model(parameters, grid, embed, heads);
+  } catch (Error const& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("every order of evaluation gives the same tokens and gradients, whatever the sizes") {
+  using Flat = FrontEndCase<Tree<CrossAttention<1>>, NamedOrder>;
+  using Deep = FrontEndCase<Tree<CrossAttention<2>, CrossAttention<1>>, NamedOrder>;
+  std::mt19937 random(5);
+  auto const draw = [&](int low, int high) { return std::uniform_int_distribution<Index>(low, high)(random); };
+  for (int repeat = 0; repeat < 12; ++repeat) {
+    Index const patch = draw(1, 4), heads = draw(1, 9), embed = heads * draw(1, 5);
+    channels::PatchGrid const grid{draw(2, 23), patch * draw(1, 4), patch * draw(1, 5), patch};
+    Index const images = draw(1, 17), kept = draw(1, static_cast<int>(grid.locations()));
+    CAPTURE(repeat);
+    auto const compare = [&]<class Case>(std::type_identity<Case>) {
+      double first = 0;
+      std::vector<std::vector<double>> gradients;
+      for (Order order : {Order::materialized, Order::token_space, Order::patch_space}) {
+        NamedOrder::order = order;
+        Case front_end(grid, embed, heads, images, kept, 3);
+        double const loss = front_end.loss();
+        if (order == Order::materialized) {
+          first = loss;
+          gradients = front_end.host_gradients();
+        } else {
+          CHECK(loss == doctest::Approx(first).epsilon(1e-11));
+          check_same(gradients, front_end.host_gradients());
+        }
+      }
+    };
+    compare(std::type_identity<Flat>());
+    if (repeat < 4) compare(std::type_identity<Deep>());
+  }
+}
+
+TEST_CASE("Linear levels give the same tokens and gradients folded and as published, kept and recomputed") {
+  using Levels = Tree<Linear<5>, Linear<3>, CrossAttention<1>>;
+  channels::PatchGrid const grid{11, 6, 8, 2};
+  FrontEndCase<Levels, Materialized> published(grid, 12, 4, 30, 5, 3);
+  FrontEndCase<Levels, Auto> folded(grid, 12, 4, 30, 5, 3);
+  FrontEndCase<Levels, Auto, true> again(grid, 12, 4, 30, 5, 3);
+  double const loss = published.loss();
+  CHECK(folded.loss() == doctest::Approx(loss).epsilon(1e-11));
+  CHECK(again.loss() == doctest::Approx(loss).epsilon(1e-11));
+  check_same(published.host_gradients(), folded.host_gradients());
+  check_same(published.host_gradients(), again.host_gradients());
+  CHECK(again.kept_bytes() < folded.kept_bytes());
+}
+
+TEST_CASE("a unit of a user's own works at any level, its gradients those of finite differences") {
+  channels::PatchGrid const grid{7, 4, 6, 2};
+  auto const check = [&]<class Case>(std::type_identity<Case>) {
+    Case front_end(grid, 6, 3, 3, 4, 2);
+    front_end.loss();
+    auto const report = testing::check_gradients(front_end.parameters, [&] { return front_end.loss(); });
+    INFO(report);
+    CHECK(report.checks > 20);
+    CHECK(report.error < 1e-7);
+  };
+  check(std::type_identity<FrontEndCase<Tree<Squared<3>, CrossAttention<1>>, Auto>>());
+  check(std::type_identity<FrontEndCase<Tree<CrossAttention<3>, Squared<2>, Linear<1>>, TokenSpace>>());
+}
+
+TEST_CASE("what the cheap orders keep does not grow with channels times features") {
+  for (Order order : {Order::token_space, Order::patch_space}) {
+    auto const kept = [&](Index channels, Index embed, Index images) {
+      NamedOrder::order = order;
+      FrontEndCase<Tree<CrossAttention<1>>, NamedOrder> front_end({channels, 8, 8, 2}, embed, 4, images, 16, 1);
+      return static_cast<double>(front_end.kept_bytes());
+    };
+    auto const a_row = [&](Index channels, Index embed) {  // what one more row costs, in numbers
+      return (kept(channels, embed, 16) - kept(channels, embed, 8)) / (8 * 16 * sizeof(double));
+    };
+    double const padding = 1.3;  // of rows to whole vector registers, and of tiles to an odd pitch
+    CHECK(a_row(40, 64) <= padding * (40 * 4 + 2 * 4 + 64 + 64));  // patches, two numbers a head, z, the token
+    CHECK(a_row(80, 64) <= padding * (80 * 4 + 2 * 4 + 64 + 64));
+    CHECK(a_row(40, 128) <= padding * (40 * 4 + 2 * 4 + 128 + 128));
+  }
+}
+
+TEST_CASE("sizes that do not fit are refused with the field, the value and the remedy") {
+  auto const has = [](std::string const& text, std::string const& part) { return text.find(part) != std::string::npos; };
+  CHECK(message_of({8, 8, 8, 2}, 12, 4) == "");
+  CHECK(has(message_of({8, 8, 9, 2}, 12, 4), "patch = 2 does not divide height = 8 and width = 9"));
+  CHECK(has(message_of({8, 8, 8, 2}, 12, 5), "heads = 5 does not divide embed = 12"));
+  CHECK(has(message_of({3, 8, 8, 2}, 12, 4), "level 0 has 4 groups, but only 3 channels"));
+  CHECK(has(message_of({0, 8, 8, 2}, 12, 4), "channels = 0"));
+  CHECK(has(message_of({8, 8, 8, 0}, 12, 4), "patch = 0"));
+  CHECK(has(message_of({8, -8, 8, 2}, 12, 4), "height = -8"));
+}

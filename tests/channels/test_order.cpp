@@ -1,0 +1,49 @@
+#include <doctest/doctest.h>
+
+#include <dchag/channels/evaluate/order.hpp>
+
+using namespace dchag;
+
+namespace {
+constexpr UnitSize small_patches{512, 80, 4, 512, 8}, large_patches{64, 500, 256, 512, 8};
+}
+
+TEST_CASE("small patches are evaluated in patch space, few rows of large ones in token space") {
+  static_assert(Auto::choose(small_patches) == Order::patch_space);
+  static_assert(Auto::choose(large_patches) == Order::token_space);
+  static_assert(Auto::choose({256, 500, 64, 512, 8}) == Order::token_space);
+  CHECK(evaluation_cost(Order::materialized, small_patches) > 40 * evaluation_cost(Order::patch_space, small_patches));
+}
+
+TEST_CASE("a named order is the one that is taken, and the only one compiled") {
+  for (UnitSize const& size : {small_patches, large_patches}) {
+    CHECK(Materialized::choose(size) == Order::materialized);
+    CHECK(TokenSpace::choose(size) == Order::token_space);
+    CHECK(PatchSpace::choose(size) == Order::patch_space);
+  }
+  static_assert(PatchSpace::allows(Order::patch_space) && !PatchSpace::allows(Order::token_space));
+  static_assert(Auto::allows(Order::materialized));
+}
+
+TEST_CASE("Auto takes the order of the lowest cost, and costs grow with every size") {
+  for (Index rows : {16, 300, 5000})
+    for (Index channels : {3, 80, 500})
+      for (Index patch : {1, 16, 256})
+        for (Index embed : {64, 512})
+          for (Index heads : {1, 8}) {
+            UnitSize const size{rows, channels, patch, embed, heads};
+            for (Order order : all_orders) {
+              double const cost = evaluation_cost(order, size);
+              CHECK(cost >= evaluation_cost(Auto::choose(size), size));
+              CHECK(evaluation_cost(order, {2 * rows, channels, patch, embed, heads}) > cost);
+              CHECK(evaluation_cost(order, {rows, 2 * channels, patch, embed, heads}) > cost);
+              CHECK(evaluation_cost(order, {rows, channels, patch, 2 * embed, heads}) > cost);
+            }
+          }
+}
+
+TEST_CASE("the operations are those of the table, counted by hand for a small unit") {
+  UnitSize const size{2, 3, 4, 6, 2};  // N, c, P, D, h
+  CHECK(evaluation_operations(Order::materialized, size).products == 2 * (3 * (2 * 4 * 6 + 6 * 36) + 3 * 36));
+  CHECK(evaluation_operations(Order::patch_space, size).products == 2 * (3 * 3 * 5 * 6 + 3 * 36) + 3 * 3 * 36 * 5);
+}

@@ -1,0 +1,91 @@
+#include <doctest/doctest.h>
+
+#include <dchag/channels/patches.hpp>
+#include <vector>
+
+#include "space.hpp"
+
+using namespace dchag;
+using tests::Space;
+
+namespace {
+
+template <class T>
+std::vector<T> host(Kokkos::View<T*, Space> const& view) {
+  auto const mirror = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), view);
+  return {mirror.data(), mirror.data() + mirror.size()};
+}
+
+template <class T>
+Kokkos::View<T*, Space> device(std::vector<T> const& values) {
+  Kokkos::View<T*, Space> const view("values", values.size());
+  Kokkos::deep_copy(view, Kokkos::View<T const*, Kokkos::HostSpace>(values.data(), values.size()));
+  return view;
+}
+
+}  // namespace
+
+TEST_CASE("patches of the locations asked for are gathered with the row fastest, and padding is zero") {
+  channels::PatchGrid const grid{3, 4, 18, 2};  // C, H, W, p
+  Index const images = 5, kept = 7;
+  std::vector<float> image(static_cast<std::size_t>(images * 3 * 4 * 18));
+  for (std::size_t i = 0; i < image.size(); ++i) image[i] = static_cast<float>(i + 1);
+  std::vector<Index> keep;
+  for (Index n = 0; n < images * kept; ++n) keep.push_back((n * 5 + n / kept) % grid.locations());
+  for (bool all : {false, true}) {
+    Index const per_image = all ? grid.locations() : kept;
+    Tiling tiling{images * per_image, 0, 16, 16 + lane_count<float, Space>};
+    tiling.tiles = ceil_div(tiling.rows, tiling.width);
+    auto const images_view = device(image);
+    auto const keep_view = device(keep);
+    Kokkos::View<float*, Space> const patches("patches", static_cast<std::size_t>(3 * 4 * tiling.pitch));
+    Workspace<Space> workspace(1024);
+    for (Index tile = 0; tile < tiling.tiles; ++tile) {
+      Kokkos::deep_copy(patches, -1.0f);
+      channels::gather_patches(Context<Space>(workspace), grid, tiling, tile, static_cast<float const*>(images_view.data()),
+                               all ? static_cast<Index const*>(nullptr) : static_cast<Index const*>(keep_view.data()), per_image,
+                               patches.data());
+      auto const result = host(patches);
+      for (Index c = 0; c < 3; ++c)
+        for (Index p = 0; p < 4; ++p)
+          for (Index k = 0; k < tiling.width; ++k) {
+            Index const n = tile * tiling.width + k;
+            float expected = 0;
+            if (n < tiling.rows) {
+              Index const b = n / per_image, location = all ? n % per_image : keep[static_cast<std::size_t>(n)];
+              Index const y = location / 9 * 2 + p / 2, x = location % 9 * 2 + p % 2;
+              expected = static_cast<float>(((b * 3 + c) * 4 + y) * 18 + x + 1);
+            }
+            REQUIRE(result[static_cast<std::size_t>((c * 4 + p) * tiling.pitch + k)] == expected);
+          }
+    }
+  }
+}
+
+namespace {
+struct Row {
+  KOKKOS_FUNCTION double operator()(Index n, Index) const { return 1000.0 * static_cast<double>(n); }
+};
+}  // namespace
+
+TEST_CASE("rows become tiles and tiles rows") {
+  Index const embed = 21;
+  Tiling const tiling = Tiling::of<double, Space>(300);
+  std::vector<double> rows(static_cast<std::size_t>(300 * embed));
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<double>(i);
+  auto const from = device(rows);
+  Kokkos::View<double*, Space> const tiled("tiled", static_cast<std::size_t>(tiling.tiles * embed * tiling.pitch));
+  Kokkos::View<double*, Space> const back("back", rows.size());
+  Kokkos::deep_copy(tiled, -1.0);
+  Workspace<Space> workspace(1024);
+  Context<Space> const context(workspace);
+  channels::tiles_from_rows(context, tiling, embed, static_cast<double const*>(from.data()), tiled.data());
+  channels::rows_from_tiles(context, tiling, embed, static_cast<double const*>(tiled.data()), Row(), back.data());
+  auto const result = host(back), tiles = host(tiled);
+  for (Index n = 0; n < 300; ++n)
+    for (Index e = 0; e < embed; ++e)
+      REQUIRE(result[static_cast<std::size_t>(n * embed + e)] == rows[static_cast<std::size_t>(n * embed + e)] + 1000.0 * static_cast<double>(n));
+  for (Index n = 300; n < tiling.tiles * tiling.width; ++n)
+    for (Index e = 0; e < embed; ++e)
+      REQUIRE(tiles[static_cast<std::size_t>((n / tiling.width * embed + e) * tiling.pitch + n % tiling.width)] == 0.0);
+}

@@ -1,0 +1,5 @@
+// expect: EvaluationOrder
+#include <dchag/channels/evaluate/order.hpp>
+
+using How = dchag::Evaluate<int>;
+int main() { return sizeof(How); }

@@ -1,0 +1,5 @@
+// expect: Policy
+#include <dchag/dchag.hpp>
+
+using Model = dchag::MaskedAutoencoder<dchag::Tree<dchag::CrossAttention<1>>, dchag::CrossAttention<1>>;
+int main() { return sizeof(Model); }

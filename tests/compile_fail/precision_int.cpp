@@ -1,0 +1,5 @@
+// expect: Real
+#include <dchag/core/policies.hpp>
+
+using Whole = dchag::Precision<int>;
+int main() { return sizeof(Whole); }

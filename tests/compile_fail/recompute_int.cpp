@@ -1,0 +1,5 @@
+// expect: RecomputePolicy
+#include <dchag/core/policies.hpp>
+
+using All = dchag::Recompute<int>;
+int main() { return sizeof(All); }

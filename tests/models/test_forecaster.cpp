@@ -1,0 +1,82 @@
+#include <doctest/doctest.h>
+
+#include "models/cases.hpp"
+
+using namespace dchag;
+using namespace dchag::tests;
+
+namespace {
+
+struct ForecastData {
+  Kokkos::View<double*, tests::Space> images, target, lead;
+  ForecasterConfig config = forecaster_config();
+  Index count;
+
+  explicit ForecastData(Index count)
+      : images(numbers(count * 4 * 48, 1)), target(numbers(count * 2 * 48, 2)), lead(numbers(count, 3)), count(count) {}
+  TinyForecaster::Batch batch() const {
+    return {reshape<double const****, tests::Space>(static_cast<double const*>(images.data()), count, 4, 6, 8),
+            reshape<double const****, tests::Space>(static_cast<double const*>(target.data()), count, 2, 6, 8),
+            reshape<double const*, tests::Space>(static_cast<double const*>(lead.data()), count)};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("training lowers a forecaster's loss") {
+  ForecastData const data(3);
+  TinyForecaster model(Mesh(), data.config, {.seed = 1});
+  Trainer trainer(model, AdamW{.learning_rate = 5e-3}, WarmupCosine{5, 60});
+  double const before = trainer.evaluate(data.batch());
+  for (int step = 0; step < 60; ++step) trainer.step(data.batch());
+  CHECK(trainer.evaluate(data.batch()) < 0.5 * before);
+}
+
+TEST_CASE("a forecast needs no target, and depends on the lead time") {
+  ForecastData const data(2);
+  TinyForecaster model(Mesh(), data.config, {.seed = 1});
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  Kokkos::View<double*, tests::Space> const first("first", 2 * 2 * 48), second("second", 2 * 2 * 48);
+  auto batch = data.batch();
+  batch.target = {};
+  model.predict(context, batch, reshape<double****, tests::Space>(first.data(), 2, 2, 6, 8));
+  Kokkos::deep_copy(data.lead, 3.0);
+  model.predict(context, batch, reshape<double****, tests::Space>(second.data(), 2, 2, 6, 8));
+  auto const a = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), first), b = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), second);
+  double difference = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) difference = std::max(difference, std::abs(a(i) - b(i)));
+  CHECK(difference > 1e-6);
+}
+
+TEST_CASE("a forecaster's configuration comes back from JSON, and what is missing or wrong in it is named") {
+  ForecasterConfig const config = forecaster_config();
+  TinyForecaster const model(Mesh(), config, {.storage = false});
+  Json const json = Json::parse(model.config_json(), "config");
+  CHECK(ForecasterConfig::from(json).json() == config.json());
+  CHECK(json.at("tree").array("tree").at(0).get<std::string>("unit") == "cross_attention");
+  CHECK(message([&] { ForecasterConfig::from(Json::parse(R"({"channels": 4})", "x")); }).find("out_channels") != std::string::npos);
+  CHECK(message([&] { ForecasterConfig::from(Json::parse(R"({"channels": "many"})", "x")); }).find("channels") != std::string::npos);
+}
+
+TEST_CASE("a forecaster refuses sizes and batches that do not fit") {
+  auto const refused = [](auto change) {
+    auto config = forecaster_config();
+    change(config);
+    return message([&] { TinyForecaster model(Mesh(), config, {.storage = false}); });
+  };
+  CHECK(refused([](auto&) {}) == "");
+  CHECK(refused([](auto& c) { c.out_channels = 0; }).find("out_channels = 0") != std::string::npos);
+  CHECK(refused([](auto& c) { c.decoder_depth = -1; }).find("decoder_depth = -1") != std::string::npos);
+  CHECK(refused([](auto& c) { c.patch = 5; }).find("patch = 5") != std::string::npos);
+  ForecastData const data(2);
+  TinyForecaster model(Mesh(), data.config);
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  auto batch = data.batch();
+  batch.lead_time = reshape<double const*, tests::Space>(batch.lead_time.data(), 1);
+  CHECK(message([&] { model.gradients(context, batch, 1.0); }).find("lead_time has 1 values for 2 images") != std::string::npos);
+  batch = data.batch();
+  batch.target = reshape<double const****, tests::Space>(batch.target.data(), 2, 1, 6, 16);
+  CHECK(message([&] { model.gradients(context, batch, 1.0); }).find("target is [2, 1, 6, 16], expected [2, 2, 6, 8]") != std::string::npos);
+}

@@ -1,0 +1,146 @@
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+
+#include "models/cases.hpp"
+
+using namespace dchag;
+using namespace dchag::tests;
+
+namespace {
+std::atomic<int> allocations = 0;
+}
+
+TEST_CASE("the gradient of two batches, each at half weight, is that of both together") {
+  auto const config = autoencoder_config();
+  AutoencoderData const data(config, 4, 1);
+  TinyAutoencoder<> model(Mesh(), config, {.seed = 3});
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  double const whole = model.gradients(context, data.batch<TinyAutoencoder<>>(0, 4), 1.0);
+  auto const expected = gradients_of(model);
+  model.parameters().zero_gradients(context);
+  double const halves = 0.5 * (model.gradients(context, data.batch<TinyAutoencoder<>>(0, 2), 0.5) +
+                               model.gradients(context, data.batch<TinyAutoencoder<>>(2, 2), 0.5));
+  CHECK(halves == doctest::Approx(whole).epsilon(1e-12));
+  auto const actual = gradients_of(model);
+  double largest = 0, difference = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    difference = std::max(difference, std::abs(actual[i] - expected[i]));
+  }
+  CHECK(largest > 0);
+  CHECK(difference <= 1e-12 * largest);
+}
+
+TEST_CASE("training lowers the loss, allocates nothing, and goes on from a checkpoint as if never interrupted") {
+  auto const config = autoencoder_config();
+  AutoencoderData const data(config, 4, 1);
+  auto const folder = std::filesystem::temp_directory_path() / "dchag_test_masked_autoencoder";
+  std::filesystem::create_directories(folder);
+  TinyAutoencoder<> model(Mesh(), config, {.seed = 3}), resumed(Mesh(), config, {.seed = 4});
+  Trainer trainer(model, AdamW{.learning_rate = 1e-2}), other(resumed, AdamW{.learning_rate = 1e-2});
+  auto const batch = data.batch<TinyAutoencoder<>>(0, 4);
+  double const before = trainer.evaluate(batch);
+  trainer.step(batch);
+  Kokkos::Tools::Experimental::set_allocate_data_callback(
+      [](Kokkos_Profiling_SpaceHandle, char const*, void const*, std::uint64_t) { ++allocations; });
+  allocations = 0;
+  for (int step = 0; step < 40; ++step) trainer.step(batch);
+  CHECK(allocations == 0);
+  Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
+  CHECK(trainer.evaluate(batch) < 0.5 * before);
+
+  save(model, trainer, folder / "training.safetensors");
+  load(resumed, other, folder / "training.safetensors");
+  for (int step = 0; step < 3; ++step) CHECK(trainer.step(batch) == other.step(batch));
+
+  auto different = config;
+  different.embed = 16;
+  TinyAutoencoder<> wider(Mesh(), different);
+  auto const text = message([&] { load(wider, folder / "training.safetensors"); });
+  CHECK(text.find("embed") != std::string::npos);
+  CHECK(text.find("16") != std::string::npos);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("a model without storage is planned, to the byte") {
+  auto const config = autoencoder_config();
+  AutoencoderData const data(config, 3, 1);
+  TinyAutoencoder<> planned(Mesh(), config, {.storage = false}), model(Mesh(), config);
+  CHECK(!planned.parameters().allocated());
+  CHECK(planned.parameters().count() == model.parameters().count());
+  Workspace<tests::Space> measuring;
+  CHECK(planned.gradients(Context<tests::Space>(measuring), data.batch<TinyAutoencoder<>>(0, 3), 1.0) == 0.0);
+  Workspace<tests::Space> workspace(measuring.peak());
+  model.gradients(Context<tests::Space>(workspace), data.batch<TinyAutoencoder<>>(0, 3), 1.0);
+  CHECK(workspace.peak() == measuring.peak());
+}
+
+TEST_CASE("models start the same for a seed, and differently for another") {
+  auto const config = autoencoder_config();
+  AutoencoderData const data(config, 2, 1);
+  auto const loss = [&](std::uint64_t seed) {
+    TinyAutoencoder<> model(Mesh(), config, {.seed = seed});
+    Workspace<tests::Space> workspace(std::size_t{8} << 20);
+    return model.evaluate(Context<tests::Space>(workspace), data.batch<TinyAutoencoder<>>(0, 2));
+  };
+  CHECK(loss(1) == loss(1));
+  CHECK(loss(1) != loss(2));
+}
+
+TEST_CASE("features of whole images do not depend on the other images of the batch") {
+  auto const config = autoencoder_config();
+  AutoencoderData const data(config, 3, 1);
+  TinyAutoencoder<> model(Mesh(), config, {.seed = 3});
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  Index const size = config.locations() * config.embed;
+  Kokkos::View<double*, tests::Space> const all("all", static_cast<std::size_t>(3 * size)), one("one", static_cast<std::size_t>(size));
+  model.features(context, data.batch<TinyAutoencoder<>>(0, 3).images, reshape<double***, tests::Space>(all.data(), 3, config.locations(), config.embed));
+  model.features(context, data.batch<TinyAutoencoder<>>(2, 1).images, reshape<double***, tests::Space>(one.data(), 1, config.locations(), config.embed));
+  auto const a = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), all), b = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), one);
+  double largest = 0;
+  for (Index i = 0; i < size; ++i) {
+    CHECK(a(static_cast<std::size_t>(2 * size + i)) == doctest::Approx(b(static_cast<std::size_t>(i))).epsilon(1e-10));
+    largest = std::max(largest, std::abs(b(static_cast<std::size_t>(i))));
+  }
+  CHECK(largest > 0.1);
+}
+
+TEST_CASE("sizes and batches that do not fit are refused with the field and its value") {
+  auto const refused = [](auto change) {
+    auto config = autoencoder_config();
+    change(config);
+    return message([&] { TinyAutoencoder<> model(Mesh(), config, {.storage = false}); });
+  };
+  auto const has = [](std::string const& text, std::string const& part) {
+    CAPTURE(text);
+    CHECK(text.find(part) != std::string::npos);
+  };
+  CHECK(refused([](auto&) {}) == "");
+  has(refused([](auto& c) { c.patch = 4; }), "patch = 4");
+  has(refused([](auto& c) { c.heads = 5; }), "heads = 5");
+  has(refused([](auto& c) { c.channels = 2; }), "2 channels");
+  has(refused([](auto& c) { c.depth = 0; }), "depth = 0");
+  has(refused([](auto& c) { c.mask_ratio = 1; }), "mask_ratio = 1");
+  has(refused([](auto& c) { c.mask_ratio = 0.01; }), "mask_ratio = 0.01");
+  has(refused([](auto& c) { c.mask_ratio = NAN; }), "mask_ratio = nan");
+  has(refused([](auto& c) { c.decoder.heads = 3; }), "decoder.heads = 3");
+
+  auto const config = autoencoder_config();
+  AutoencoderData const data(config, 2, 1);
+  TinyAutoencoder<> model(Mesh(), config);
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  auto batch = data.batch<TinyAutoencoder<>>(0, 2);
+  batch.keep = data.batch<TinyAutoencoder<>>(0, 1).keep;
+  has(message([&] { model.gradients(context, batch, 1.0); }), "keep is [1, 6], expected [2, 6]");
+  batch = data.batch<TinyAutoencoder<>>(0, 2);
+  batch.images = reshape<double const****, tests::Space>(batch.images.data(), 2, 5, 8, 6);
+  has(message([&] { model.evaluate(context, batch); }), "images is [2, 5, 8, 6], expected [2, 5, 6, 8]");
+  CHECK(workspace.used() == 0);
+}
