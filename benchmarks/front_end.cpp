@@ -1,5 +1,5 @@
-// The channel front end, forward and backward, in each order of evaluation: time, the bound (multiply-adds of the order at the
-// rate of one large product, measured in the same run), their ratio, and the bytes of workspace.
+// The channel front end, forward and backward, in each order of evaluation: time, the bound (multiply-adds of the order
+// at the rate of one large product, measured in the same run), their ratio, and the bytes of workspace.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -24,7 +24,8 @@ double product_rate() {
   constexpr Index n = 2048;
   Workspace<Device> workspace(3 * n * n * sizeof(float) + 1024);
   Context<Device> const context(workspace);
-  linalg::Matrix<float> a = workspace.push<float**>(n, n), b = workspace.push<float**>(n, n), c = workspace.push<float**>(n, n);
+  linalg::Matrix<float> a = workspace.push<float**>(n, n), b = workspace.push<float**>(n, n),
+                        c = workspace.push<float**>(n, n);
   context.fill(reshape<float*, Device>(a.data, n * n), 1.0f);
   context.fill(reshape<float*, Device>(b.data, n * n), 1.0f);
   double best = 0;
@@ -46,9 +47,9 @@ void front_end(benchmark::State& state, Shape shape, Order order) {
   parameters.allocate(1);
   Index const pixels = shape.channels * shape.patch() * shape.rows;
   Kokkos::View<float*, Device> const image("image", static_cast<std::size_t>(pixels));
-  Kokkos::parallel_for("image", Kokkos::RangePolicy<Device>(0, pixels), KOKKOS_LAMBDA(int i) {
-    image(i) = static_cast<float>(random_normal(1, static_cast<std::uint64_t>(i)));
-  });
+  Kokkos::parallel_for(
+      "image", Kokkos::RangePolicy<Device>(0, pixels),
+      KOKKOS_LAMBDA(int i) { image(i) = static_cast<float>(random_normal(1, static_cast<std::uint64_t>(i))); });
   Workspace<Device> workspace;
   auto const step = [&] {
     auto scope = workspace.scope();
@@ -83,17 +84,20 @@ void front_end(benchmark::State& state, Shape shape, Order order) {
 template <class Evaluation>
 void add(std::string const& name, Shape shape, int iterations) {
   Order const order = Evaluation::choose(shape.unit());
-  std::string const label = name + "/" + std::to_string(shape.rows) + "_rows/" + std::to_string(shape.channels) + "_channels/P_" +
-                            std::to_string(shape.patch()) + "/D_" + std::to_string(shape.embed) + "/h_" +
-                            std::to_string(shape.heads);
-  benchmark::RegisterBenchmark(label.c_str(), front_end<Evaluation>, shape, order)->UseManualTime()->Iterations(iterations);
+  std::string const label = name + "/" + std::to_string(shape.rows) + "_rows/" + std::to_string(shape.channels) +
+                            "_channels/P_" + std::to_string(shape.patch()) + "/D_" + std::to_string(shape.embed) +
+                            "/h_" + std::to_string(shape.heads);
+  benchmark::RegisterBenchmark(label.c_str(), front_end<Evaluation>, shape, order)
+      ->UseManualTime()
+      ->Iterations(iterations);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   Environment const environment(argc, argv);
-  for (Shape shape : {Shape{512, 80, 2, 512, 8}, Shape{324, 200, 8, 256, 8}, Shape{256, 500, 8, 512, 8}, Shape{64, 500, 16, 512, 8}}) {
+  for (Shape shape : {Shape{512, 80, 2, 512, 8}, Shape{324, 200, 8, 256, 8}, Shape{256, 500, 8, 512, 8},
+                      Shape{64, 500, 16, 512, 8}}) {
     add<Auto>("Auto", shape, 15);
     add<PatchSpace>("PatchSpace", shape, 7);
     add<TokenSpace>("TokenSpace", shape, 7);

@@ -15,9 +15,10 @@ struct Sparse {
   std::size_t at(int row, int column) const { return static_cast<std::size_t>(row * edge + column); }
 };
 
-/// Linear interpolation along rows and columns: for an unknown pixel, that between the nearest known pixels of its row (the
-/// nearest alone where there is one on one side only), the same for its column, and the mean of the two weighted by one over
-/// the distance to the nearest known pixel. A pixel with none in its row and column takes the mean of all known ones.
+/// Linear interpolation along rows and columns: for an unknown pixel, that between the nearest known pixels of its row
+/// (the nearest alone where there is one on one side only), the same for its column, and the mean of the two weighted
+/// by one over the distance to the nearest known pixel. A pixel with none in its row and column takes the mean of all
+/// known ones.
 inline void interpolate_linearly(Sparse const& sparse, std::span<float const> from, std::span<float> to) {
   int const edge = sparse.edge;
   double mean = 0, count = 0;
@@ -39,8 +40,11 @@ inline void interpolate_linearly(Sparse const& sparse, std::span<float const> fr
         if (before < 0 && after >= edge) continue;
         bool const one_side = before < 0 || after >= edge;
         double const low = before < 0 ? 0 : from[place(before)], high = after >= edge ? 0 : from[place(after)];
-        double const value = before < 0 ? high : after >= edge ? low : low + (high - low) * (self - before) / (after - before);
-        int const distance = one_side ? (before < 0 ? after - self : self - before) : std::min(self - before, after - self);
+        double const value = before < 0      ? high
+                             : after >= edge ? low
+                                             : low + (high - low) * (self - before) / (after - before);
+        int const distance =
+            one_side ? (before < 0 ? after - self : self - before) : std::min(self - before, after - self);
         sum += value / distance;
         weights += 1.0 / distance;
       }
@@ -48,8 +52,8 @@ inline void interpolate_linearly(Sparse const& sparse, std::span<float const> fr
     }
 }
 
-/// Harmonic interpolation: every unknown pixel is the mean of its neighbours (Laplace's equation on the grid, nothing flows
-/// through the edges), by successive over-relaxation from the linear interpolation.
+/// Harmonic interpolation: every unknown pixel is the mean of its neighbours (Laplace's equation on the grid, nothing
+/// flows through the edges), by successive over-relaxation from the linear interpolation.
 inline void interpolate_harmonically(Sparse const& sparse, std::span<float const> from, std::span<float> to) {
   interpolate_linearly(sparse, from, to);
   int const edge = sparse.edge;

@@ -1,5 +1,5 @@
-// Pre-trains a masked autoencoder on a hyperspectral scene, and holds its reconstruction of hidden patches against interpolation
-// and its features against the spectra themselves.
+// Pre-trains a masked autoencoder on a hyperspectral scene, and holds its reconstruction of hidden patches against
+// interpolation and its features against the spectra themselves.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <dchag/dchag.hpp>
@@ -21,10 +21,12 @@ using Flat = dchag::Tree<dchag::CrossAttention<1>>;
 
 /// Trains to the last step or for as many minutes as there are; the weights that did best on validation are kept.
 template <class Model>
-double train(Session<Model>& session, dchag::Mesh const& mesh, Options const& options, std::filesystem::path const& out) {
+double train(Session<Model>& session, dchag::Mesh const& mesh, Options const& options,
+             std::filesystem::path const& out) {
   auto& trainer = session.trainer();
   dchag::Progress progress(mesh);
-  dchag::JsonLog log(out / "log.jsonl", options.resume.empty() ? dchag::JsonLog::Mode::replace : dchag::JsonLog::Mode::append);
+  dchag::JsonLog log(out / "log.jsonl",
+                     options.resume.empty() ? dchag::JsonLog::Mode::replace : dchag::JsonLog::Mode::append);
   trainer.on_step(std::ref(progress));
   trainer.on_step(std::ref(log));
   Kokkos::Timer const timer;
@@ -57,24 +59,34 @@ void print(char const* name, ProbeResult const& result) {
 }
 
 template <class Model>
-void report(Session<Model>& session, Scene const& scene, Options const& options, std::filesystem::path const& out, double seconds) {
-  auto const errors = session.errors(Part::test, options.masks, false), validation = session.errors(Part::validation, options.masks, false);
-  std::printf("\nReconstruction of hidden patches (%lld x %lld pixels, %.0f%% hidden), root mean square error in standardised bands,\n"
-              "the same visible patches for every method, %lld draws over the blocks' crops:\n"
-              "                                      test   validation\n",
-              static_cast<long long>(options.patch), static_cast<long long>(options.patch), 100 * options.mask,
-              static_cast<long long>(options.masks));
-  auto const row = [](char const* name, double test, double other) { std::printf("  %-34s %.3f   %.3f\n", name, test, other); };
+void report(Session<Model>& session, Scene const& scene, Options const& options, std::filesystem::path const& out,
+            double seconds) {
+  auto const errors = session.errors(Part::test, options.masks, false),
+             validation = session.errors(Part::validation, options.masks, false);
+  std::printf(
+      "\nReconstruction of hidden patches (%lld x %lld pixels, %.0f%% hidden), root mean square error in standardised "
+      "bands,\n"
+      "the same visible patches for every method, %lld draws over the blocks' crops:\n"
+      "                                      test   validation\n",
+      static_cast<long long>(options.patch), static_cast<long long>(options.patch), 100 * options.mask,
+      static_cast<long long>(options.masks));
+  auto const row = [](char const* name, double test, double other) {
+    std::printf("  %-34s %.3f   %.3f\n", name, test, other);
+  };
   row("mean of the training pixels", errors.mean, validation.mean);
   row("linear along rows and columns", errors.linear, validation.linear);
   row("harmonic (Laplace)", errors.harmonic, validation.harmonic);
   row("masked autoencoder", errors.model, validation.model);
 
-  auto const score = [&](auto const& samples) { return probe(samples(Part::train), samples(Part::validation), samples(Part::test)); };
+  auto const score = [&](auto const& samples) {
+    return probe(samples(Part::train), samples(Part::validation), samples(Part::test));
+  };
   ProbeResult const raw = score([&](Part part) { return session.spectra(part, 0); });
   ProbeResult const smooth = score([&](Part part) { return session.spectra(part, 1); });
   ProbeResult const encoded = score([&](Part part) { return session.features(part); });
-  std::printf("\nLinear discriminant of each labelled pixel, trained on training blocks: overall / average accuracy on test blocks\n");
+  std::printf(
+      "\nLinear discriminant of each labelled pixel, trained on training blocks: overall / average accuracy on test "
+      "blocks\n");
   print("spectrum", raw);
   print("mean spectrum of 3 x 3 pixels", smooth);
   print("encoder's features of its patch", encoded);
@@ -84,20 +96,31 @@ void report(Session<Model>& session, Scene const& scene, Options const& options,
   std::printf("\n%lld steps of %lld crops in %.0f s; %.2f million parameters, workspace %.1f MiB\n",
               static_cast<long long>(trainer.steps()), static_cast<long long>(options.batch), seconds, parameters / 1e6,
               static_cast<double>(trainer.workspace_bytes()) / (1 << 20));
-  Json const result = Json()
-                          .set("rmse_test", Json().set("mean", errors.mean).set("linear", errors.linear).set("harmonic", errors.harmonic).set("model", errors.model))
-                          .set("rmse_validation", Json().set("mean", validation.mean).set("linear", validation.linear).set("harmonic", validation.harmonic).set("model", validation.model))
-                          .set("probe", Json().set("spectrum", json(raw)).set("mean_spectrum_3x3", json(smooth)).set("features", json(encoded)))
-                          .set("steps", trainer.steps())
-                          .set("seconds", seconds)
-                          .set("parameters", parameters)
-                          .set("workspace_bytes", static_cast<double>(trainer.workspace_bytes()));
+  Json const result =
+      Json()
+          .set("rmse_test", Json()
+                                .set("mean", errors.mean)
+                                .set("linear", errors.linear)
+                                .set("harmonic", errors.harmonic)
+                                .set("model", errors.model))
+          .set("rmse_validation", Json()
+                                      .set("mean", validation.mean)
+                                      .set("linear", validation.linear)
+                                      .set("harmonic", validation.harmonic)
+                                      .set("model", validation.model))
+          .set("probe",
+               Json().set("spectrum", json(raw)).set("mean_spectrum_3x3", json(smooth)).set("features", json(encoded)))
+          .set("steps", trainer.steps())
+          .set("seconds", seconds)
+          .set("parameters", parameters)
+          .set("workspace_bytes", static_cast<double>(trainer.workspace_bytes()));
   dchag::AtomicFile file(out / "report.json");
   std::string const text = result.dump() + "\n";
   file.write(std::as_bytes(std::span(text)));
   file.commit();
   draw(reconstruct_test_blocks(session, scene), scene, out / "hyperspectral_autoencoder.png");
-  std::printf("%s: model.safetensors, training.safetensors, log.jsonl, report.json, hyperspectral_autoencoder.png\n", out.c_str());
+  std::printf("%s: model.safetensors, training.safetensors, log.jsonl, report.json, hyperspectral_autoencoder.png\n",
+              out.c_str());
 }
 
 template <class TreePolicy>
@@ -120,7 +143,8 @@ void add_options(CLI::App& app, Options& o) {
   app.add_flag("--synthetic", o.synthetic, "a small made-up scene instead");
   app.add_option("--out", o.out, "folder of what is written");
   app.add_option("--resume", o.resume, "goes on from a training.safetensors of the same options");
-  app.add_option("--tree", o.tree, "dchag: Linear<8>, CrossAttention<1>; flat: CrossAttention<1>")->check(CLI::IsMember({"dchag", "flat"}));
+  app.add_option("--tree", o.tree, "dchag: Linear<8>, CrossAttention<1>; flat: CrossAttention<1>")
+      ->check(CLI::IsMember({"dchag", "flat"}));
   app.add_option("--crop", o.crop, "edge of a crop, pixels; at most 29");
   app.add_option("--patch", o.patch, "edge of a patch, pixels; divides the crop");
   app.add_option("--embed", o.embed, "features of a token");
@@ -151,7 +175,8 @@ int main(int argc, char** argv) {
   add_options(app, options);
   CLI11_PARSE(app, argc, argv);
   return dchag::run(argc, argv, [&](dchag::Environment& environment) {
-    dchag::require(options.synthetic || !options.data.empty(), "--data is missing: give the folder of the scene, or --synthetic");
+    dchag::require(options.synthetic || !options.data.empty(),
+                   "--data is missing: give the folder of the scene, or --synthetic");
     Scene const scene = options.synthetic ? Scene::synthetic(87, 24) : Scene::read(options.data);
     return options.tree == "flat" ? work<Flat>(environment, scene, options) : work<Tree>(environment, scene, options);
   });

@@ -15,7 +15,8 @@ namespace pines {
 
 inline constexpr int true_colour[] = {25, 15, 6};  // bands nearest to red, green and blue
 
-/// What the picture shows of the test blocks: for each pixel of the scene truth, what was visible, and the reconstruction.
+/// What the picture shows of the test blocks: for each pixel of the scene truth, what was visible, and the
+/// reconstruction.
 struct Shown {
   int rows = 0, columns = 0, bands = 0;
   std::vector<bool> tested, visible;
@@ -58,7 +59,8 @@ Shown reconstruct_test_blocks(Session<Model>& session, Scene const& scene) {
         shown.tested[pixel] = true;
         shown.visible[pixel] = sparse.known[place];
         for (int k = 0; k < scene.bands(); ++k) {
-          std::size_t const in_crop = crop * session.crops().size_of_one() + static_cast<std::size_t>(k * edge * edge) + place;
+          std::size_t const in_crop =
+              crop * session.crops().size_of_one() + static_cast<std::size_t>(k * edge * edge) + place;
           std::size_t const in_scene = static_cast<std::size_t>(k) * pixels + pixel;
           shown.truth[in_scene] = scene.value(k, first[crop].row + r, first[crop].column + c);
           shown.model[in_scene] = sparse.known[place] ? shown.truth[in_scene] : prediction[in_crop];
@@ -76,12 +78,14 @@ inline dchag::Colour colour_of(Shown const& shown, std::vector<float> const& val
   return {level(0), level(1), level(2)};
 }
 
-/// True colour, what was visible, the reconstruction and its error side by side; below, the spectra of four hidden pixels.
+/// True colour, what was visible, the reconstruction and its error side by side; below, the spectra of four hidden
+/// pixels.
 inline void draw(Shown const& shown, Scene const& scene, std::filesystem::path const& path) {
   constexpr int zoom = 2, gap = 16, top = 40;
   int const wide = shown.columns * zoom, high = shown.rows * zoom, width = 4 * wide + 5 * gap + 60, plot_height = 260;
   dchag::Picture picture(width, top + high + gap + 2 * (plot_height + gap));
-  char const* const titles[] = {"TEST BLOCKS, TRUE COLOUR", "VISIBLE TO THE MODEL", "RECONSTRUCTION", "ERROR (RMS OF BANDS)"};
+  char const* const titles[] = {"TEST BLOCKS, TRUE COLOUR", "VISIBLE TO THE MODEL", "RECONSTRUCTION",
+                                "ERROR (RMS OF BANDS)"};
   constexpr double worst = 1.5;
   for (int panel = 0; panel < 4; ++panel) {
     int const left = gap + panel * (wide + gap);
@@ -92,14 +96,16 @@ inline void draw(Shown const& shown, Scene const& scene, std::filesystem::path c
         std::size_t const pixel = shown.at(r, c);
         if (!shown.tested[pixel]) continue;
         if (panel == 0) image.set(c, r, colour_of(shown, shown.truth, pixel, shown.bands));
-        if (panel == 1) image.set(c, r, shown.visible[pixel] ? colour_of(shown, shown.truth, pixel, shown.bands) : dchag::black);
+        if (panel == 1)
+          image.set(c, r, shown.visible[pixel] ? colour_of(shown, shown.truth, pixel, shown.bands) : dchag::black);
         if (panel == 2) image.set(c, r, colour_of(shown, shown.model, pixel, shown.bands));
         if (panel == 3) image.set(c, r, dchag::colour_map(shown.error(pixel) / worst));
       }
     picture.blit(left, top, image, zoom);
   }
   int const bar = gap + 4 * (wide + gap);
-  for (int y = 0; y < high; ++y) picture.fill(bar, top + y, 12, 1, dchag::colour_map(1 - static_cast<double>(y) / (high - 1)));
+  for (int y = 0; y < high; ++y)
+    picture.fill(bar, top + y, 12, 1, dchag::colour_map(1 - static_cast<double>(y) / (high - 1)));
   picture.text(bar + 16, top, "1.5");
   picture.text(bar + 16, top + high - 8, "0");
 
@@ -113,15 +119,16 @@ inline void draw(Shown const& shown, Scene const& scene, std::filesystem::path c
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return wavelength(a) < wavelength(b); });
   for (int i = 0; i < 4 && !hidden.empty(); ++i) {
     std::size_t const pixel = hidden[hidden.size() * static_cast<std::size_t>(2 * i + 1) / 8];
-    dchag::Curve truth{"measured", {}, {}, dchag::curve_colour(0), false, 2}, model{"reconstructed", {}, {}, dchag::curve_colour(1), true, 2};
+    dchag::Curve truth{"measured", {}, {}, dchag::curve_colour(0), false, 2},
+        model{"reconstructed", {}, {}, dchag::curve_colour(1), true, 2};
     for (int k : order) {
       truth.x.push_back(wavelength(k));
       model.x.push_back(wavelength(k));
       truth.y.push_back(scene.reflectance(k, shown.of(shown.truth, k, pixel)));
       model.y.push_back(scene.reflectance(k, shown.of(shown.model, k, pixel)));
     }
-    std::string const title = "hidden pixel: row " + std::to_string(pixel / static_cast<std::size_t>(shown.columns)) + ", column " +
-                              std::to_string(pixel % static_cast<std::size_t>(shown.columns));
+    std::string const title = "hidden pixel: row " + std::to_string(pixel / static_cast<std::size_t>(shown.columns)) +
+                              ", column " + std::to_string(pixel % static_cast<std::size_t>(shown.columns));
     int const plot_width = (width - 3 * gap) / 2;
     dchag::Plot plot(title, known ? "wavelength, nm" : "band", "sensor counts");
     plot.add(truth);

@@ -19,8 +19,9 @@ using dchag::require;
 
 enum class Part { train, validation, test };
 
-/// A scene of many bands, each standardised by the mean and deviation of its training pixels, with a class for some pixels. It
-/// is split by area, in blocks of 29 x 29 pixels: f = (row block + 2 column block) mod 5 is 0 for test, 1 for validation.
+/// A scene of many bands, each standardised by the mean and deviation of its training pixels, with a class for some
+/// pixels. It is split by area, in blocks of 29 x 29 pixels: f = (row block + 2 column block) mod 5 is 0 for test, 1
+/// for validation.
 class Scene {
  public:
   static constexpr int block = 29;
@@ -31,8 +32,9 @@ class Scene {
     auto const& shape = cube.shape();
     require(shape.size() == 3 && shape[2] == wavelengths_nm.size(), cube.path().string(), ": expected [rows, columns, ",
             wavelengths_nm.size(), "]");
-    require(truth.shape().size() == 2 && truth.shape()[0] == shape[0] && truth.shape()[1] == shape[1], truth.path().string(),
-            ": expected a class for each of the ", shape[0], " x ", shape[1], " pixels of the cube");
+    require(truth.shape().size() == 2 && truth.shape()[0] == shape[0] && truth.shape()[1] == shape[1],
+            truth.path().string(), ": expected a class for each of the ", shape[0], " x ", shape[1],
+            " pixels of the cube");
     Scene scene(static_cast<int>(shape[0]), static_cast<int>(shape[1]), static_cast<int>(shape[2]));
     cube.read_channels<float>(0, shape[2], scene.values_);
     auto const labels = truth.read<std::uint8_t>();
@@ -50,8 +52,8 @@ class Scene {
         scene.labels_[scene.pixel(r, c)] = 1 + (a > 0) + 2 * (b > 0);
         for (int k = 0; k < bands; ++k) {
           auto const at = static_cast<std::uint64_t>((r * edge + c) * bands + k);
-          scene.values_[scene.index(k, r, c)] =
-              static_cast<float>(1000 * (3 + a * std::sin(0.3 * k) + b * std::cos(0.2 * k)) + 20 * dchag::random_normal(1, at));
+          scene.values_[scene.index(k, r, c)] = static_cast<float>(
+              1000 * (3 + a * std::sin(0.3 * k) + b * std::cos(0.2 * k)) + 20 * dchag::random_normal(1, at));
         }
       }
     scene.standardise();
@@ -63,7 +65,9 @@ class Scene {
   int bands() const { return bands_; }
   float value(int band, int row, int column) const { return values_[index(band, row, column)]; }
   int label(int row, int column) const { return labels_[pixel(row, column)]; }  // 0 where there is none
-  double reflectance(int band, double standardised) const { return standardised * deviation_[band_(band)] + mean_[band_(band)]; }
+  double reflectance(int band, double standardised) const {
+    return standardised * deviation_[band_(band)] + mean_[band_(band)];
+  }
 
   static Part part_of(int row, int column) {
     int const f = (row / block + 2 * (column / block)) % 5;
@@ -84,7 +88,8 @@ class Scene {
           for (int j = c; inside && j < c + edge; ++j) inside = part_of(i, j) == part;
         if (inside) corners.push_back({r, c});
       }
-    require(!corners.empty(), "crop = ", edge, ": no square of that edge lies within one part of the scene; use at most ", block);
+    require(!corners.empty(), "crop = ", edge,
+            ": no square of that edge lies within one part of the scene; use at most ", block);
     return corners;
   }
 
@@ -160,7 +165,8 @@ struct Crops {
 };
 
 /// `kept` of `locations` in random order, by the key's sequence from a counter on.
-inline void draw_visible(std::uint64_t key, std::uint64_t counter, dchag::Index locations, std::span<dchag::Index> kept) {
+inline void draw_visible(std::uint64_t key, std::uint64_t counter, dchag::Index locations,
+                         std::span<dchag::Index> kept) {
   std::vector<dchag::Index> all(static_cast<std::size_t>(locations));
   for (std::size_t l = 0; l < all.size(); ++l) all[l] = static_cast<dchag::Index>(l);
   for (std::size_t i = 0; i < kept.size(); ++i) {

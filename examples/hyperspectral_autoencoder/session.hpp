@@ -28,25 +28,35 @@ class Session {
       : scene_(&scene),
         options_(options),
         model_(mesh, config(scene, options), {.seed = options.seed}),
-        trainer_(model_, dchag::AdamW{.learning_rate = options.learning_rate, .beta2 = 0.95, .weight_decay = options.weight_decay},
-                 dchag::WarmupCosine{options.warmup, options.steps}, {.clip = options.clip}),
+        trainer_(
+            model_,
+            dchag::AdamW{.learning_rate = options.learning_rate, .beta2 = 0.95, .weight_decay = options.weight_decay},
+            dchag::WarmupCosine{options.warmup, options.steps}, {.clip = options.clip}),
         training_(scene.squares_in(Part::train, static_cast<int>(options.crop))),
         key_(dchag::random_key(options.seed, "batches") + static_cast<std::uint64_t>(mesh.data().rank())) {
-    dchag::require(options.validate > 0 && options.masks > 0 && options.batch > 0, "batch = ", options.batch, ", validate = ",
-                   options.validate, ", masks = ", options.masks, ": all must be positive");
+    dchag::require(options.validate > 0 && options.masks > 0 && options.batch > 0, "batch = ", options.batch,
+                   ", validate = ", options.validate, ", masks = ", options.masks, ": all must be positive");
   }
 
   static dchag::MaskedAutoencoderConfig config(Scene const& scene, Options const& o) {
-    return {.channels = scene.bands(), .height = o.crop, .width = o.crop, .patch = o.patch, .embed = o.embed, .heads = o.heads,
-            .depth = o.depth, .mlp_ratio = o.mlp_ratio, .mask_ratio = o.mask,
-            .decoder = {.embed = o.decoder_embed, .heads = o.heads, .depth = o.decoder_depth, .mlp_ratio = o.mlp_ratio}};
+    return {
+        .channels = scene.bands(),
+        .height = o.crop,
+        .width = o.crop,
+        .patch = o.patch,
+        .embed = o.embed,
+        .heads = o.heads,
+        .depth = o.depth,
+        .mlp_ratio = o.mlp_ratio,
+        .mask_ratio = o.mask,
+        .decoder = {.embed = o.decoder_embed, .heads = o.heads, .depth = o.decoder_depth, .mlp_ratio = o.mlp_ratio}};
   }
 
   Model& model() { return model_; }
   auto& trainer() { return trainer_; }
 
-  /// The crops of a step, the same whenever that step is taken: places, symmetries, visible patches, and changes of the spectra
-  /// x (1 + 0.2 a n) + 0.5 a n' (z - z'), with n, n' normal and z, z' spectra of training pixels.
+  /// The crops of a step, the same whenever that step is taken: places, symmetries, visible patches, and changes of the
+  /// spectra x (1 + 0.2 a n) + 0.5 a n' (z - z'), with n, n' normal and z, z' spectra of training pixels.
   Crops const& training_crops(Index step) {
     std::size_t const count = static_cast<std::size_t>(options_.batch);
     resize(count);
@@ -62,8 +72,9 @@ class Session {
 
   double train_step() { return trainer_.step(upload(training_crops(trainer_.steps()))); }
 
-  /// Root mean square, over hidden pixels of a part's blocks and all bands (standardised), of the error of each method: zero (the
-  /// mean of the training pixels), linear, harmonic, the model. All see the same visible patches, drawn `masks` times.
+  /// Root mean square, over hidden pixels of a part's blocks and all bands (standardised), of the error of each method:
+  /// zero (the mean of the training pixels), linear, harmonic, the model. All see the same visible patches, drawn
+  /// `masks` times.
   struct Errors {
     double mean = 0, linear = 0, harmonic = 0, model = 0;
   };
@@ -76,7 +87,8 @@ class Session {
       for (std::size_t crop = 0; crop < corners.size(); ++crop) {
         crops_.copy(*scene_, corners[crop], 0, crop);
         draw_visible(dchag::random_key(99, part == Part::test ? "test" : "validation"),
-                     static_cast<std::uint64_t>(draw) * corners.size() + crop, model_.grid().locations(), keep_of(crop));
+                     static_cast<std::uint64_t>(draw) * corners.size() + crop, model_.grid().locations(),
+                     keep_of(crop));
       }
       auto const prediction = predict(upload(crops_));
       for (std::size_t crop = 0; crop < corners.size(); ++crop) add_errors(crop, prediction, only_model, sum, count);
@@ -89,13 +101,14 @@ class Session {
   std::vector<float> predict(Batch const& batch) {
     std::size_t const count = static_cast<std::size_t>(batch.size());
     Kokkos::View<float*, Space> const out("prediction", count * crops_.size_of_one());
-    auto const shaped = dchag::reshape<float****, Space>(out.data(), batch.size(), scene_->bands(), options_.crop, options_.crop);
+    auto const shaped =
+        dchag::reshape<float****, Space>(out.data(), batch.size(), scene_->bands(), options_.crop, options_.crop);
     within([&](auto const& context) { model_.predict(context, batch, shaped); });
     return download(out);
   }
 
-  /// Encoder features of every pixel of a part that has a class: those of its patch, all patches visible, averaged over the
-  /// crops of its block that hold it.
+  /// Encoder features of every pixel of a part that has a class: those of its patch, all patches visible, averaged over
+  /// the crops of its block that hold it.
   Samples features(Part part) {
     int const edge = static_cast<int>(options_.crop), columns = scene_->columns();
     std::size_t const size = static_cast<std::size_t>(options_.embed);
@@ -106,16 +119,19 @@ class Session {
     Batch const batch = upload(crops_);
     Kokkos::View<float*, Space> const out("features", corners.size() * static_cast<std::size_t>(locations) * size);
     within([&](auto const& context) {
-      model_.features(context, batch.images, dchag::reshape<float***, Space>(out.data(), batch.size(), locations, options_.embed));
+      model_.features(context, batch.images,
+                      dchag::reshape<float***, Space>(out.data(), batch.size(), locations, options_.embed));
     });
     auto const values = download(out);
     std::vector<double> sums(static_cast<std::size_t>(scene_->rows() * columns) * size), counts(sums.size() / size);
     for (std::size_t crop = 0; crop < corners.size(); ++crop)
       for (int r = 0; r < edge; ++r)
         for (int c = 0; c < edge; ++c) {
-          std::size_t const pixel = static_cast<std::size_t>((corners[crop].row + r) * columns + corners[crop].column + c);
+          std::size_t const pixel =
+              static_cast<std::size_t>((corners[crop].row + r) * columns + corners[crop].column + c);
           Index const location = r / options_.patch * across + c / options_.patch;
-          float const* const from = values.data() + (crop * static_cast<std::size_t>(locations) + static_cast<std::size_t>(location)) * size;
+          float const* const from =
+              values.data() + (crop * static_cast<std::size_t>(locations) + static_cast<std::size_t>(location)) * size;
           for (std::size_t j = 0; j < size; ++j) sums[pixel * size + j] += from[j];
           ++counts[pixel];
         }
@@ -150,8 +166,8 @@ class Session {
     Kokkos::deep_copy(Kokkos::subview(keep_, std::pair<std::size_t, std::size_t>(0, crops.keep.size())),
                       HostKeep(crops.keep.data(), crops.keep.size()));
     Index const n = static_cast<Index>(count);
-    return {dchag::reshape<float const****, Space>(static_cast<float const*>(images_.data()), n, scene_->bands(), options_.crop,
-                                                   options_.crop),
+    return {dchag::reshape<float const****, Space>(static_cast<float const*>(images_.data()), n, scene_->bands(),
+                                                   options_.crop, options_.crop),
             dchag::reshape<Index const**, Space>(static_cast<Index const*>(keep_.data()), n, model_.config().kept())};
   }
 
@@ -173,7 +189,8 @@ class Session {
     for (Index location : keep_of(crop))
       for (int i = 0; i < patch; ++i)
         for (int j = 0; j < patch; ++j)
-          sparse.known[sparse.at(static_cast<int>(location) / across * patch + i, static_cast<int>(location) % across * patch + j)] = true;
+          sparse.known[sparse.at(static_cast<int>(location) / across * patch + i,
+                                 static_cast<int>(location) % across * patch + j)] = true;
     return sparse;
   }
 
@@ -194,12 +211,15 @@ class Session {
   void change_spectra(std::size_t crop, std::uint64_t counter) {
     double const a = options_.augment, gain = 1 + 0.2 * a * dchag::random_normal(key_, counter);
     double const part = 0.5 * a * dchag::random_normal(key_, counter + 1);
-    auto const pick = [&](std::uint64_t n) { return training_[dchag::random_bits(key_, counter + n) % training_.size()]; };
+    auto const pick = [&](std::uint64_t n) {
+      return training_[dchag::random_bits(key_, counter + n) % training_.size()];
+    };
     auto const z = pick(2), other = pick(3);
     auto const to = crops_.one(crop);
     std::size_t const plane = static_cast<std::size_t>(crops_.edge * crops_.edge);
     for (int k = 0; k < crops_.bands; ++k) {
-      float const shift = static_cast<float>(part * (scene_->value(k, z.row, z.column) - scene_->value(k, other.row, other.column)));
+      float const shift =
+          static_cast<float>(part * (scene_->value(k, z.row, z.column) - scene_->value(k, other.row, other.column)));
       for (float& x : to.subspan(static_cast<std::size_t>(k) * plane, plane)) x = static_cast<float>(gain) * x + shift;
     }
   }
@@ -218,7 +238,8 @@ class Session {
       for (std::size_t i = 0; i < plane; ++i) {
         if (sparse.known[i]) continue;
         auto const square = [&](double value) { return (value - truth[i]) * (value - truth[i]); };
-        sum.mean += square(0), sum.linear += square(linear[i]), sum.harmonic += square(harmonic[i]), sum.model += square(model[i]);
+        sum.mean += square(0), sum.linear += square(linear[i]), sum.harmonic += square(harmonic[i]),
+            sum.model += square(model[i]);
         ++count;
       }
     }

@@ -26,7 +26,8 @@ class FrontEndCase {
         input_(numbers(images * grid.channels * grid.height * grid.width, seed, "images")) {
     parameters.allocate(seed);
     for (auto const& parameter : parameters.all())  // no bias zero, no weight uniform
-      Kokkos::deep_copy(parameter.template value<double*>(parameter.size()), numbers(parameter.size(), seed, parameter.name));
+      Kokkos::deep_copy(parameter.template value<double*>(parameter.size()),
+                        numbers(parameter.size(), seed, parameter.name));
     std::vector<Index> keep;
     for (Index b = 0; b < images; ++b)
       for (Index k = 0; k < kept; ++k) keep.push_back((k * 7 + b) % grid.locations());
@@ -82,16 +83,18 @@ class FrontEndCase {
     Index const embed = embed_;
     double const* const weights = weights_.data();
     double* const tokens = model_.out();
-    double const total =
-        context.template sum<double>("loss", tiling.rows * embed, KOKKOS_LAMBDA(Index item, double& sum) {
-          Index const n = item / embed, at = (n / tiling.width * embed + item % embed) * tiling.pitch + n % tiling.width;
+    double const total = context.template sum<double>(
+        "loss", tiling.rows * embed, KOKKOS_LAMBDA(Index item, double& sum) {
+          Index const n = item / embed,
+                      at = (n / tiling.width * embed + item % embed) * tiling.pitch + n % tiling.width;
           sum += weights[at] * tokens[at];
         });
-    context.loop("gradient", tiling.tiles * embed * tiling.width, KOKKOS_LAMBDA(Index item) {
-      Index const tile = item / (embed * tiling.width), e = item / tiling.width % embed, k = item % tiling.width;
-      Index const at = (tile * embed + e) * tiling.pitch + k;
-      tokens[at] = tile * tiling.width + k < tiling.rows ? weights[at] : 0.0;
-    });
+    context.loop(
+        "gradient", tiling.tiles * embed * tiling.width, KOKKOS_LAMBDA(Index item) {
+          Index const tile = item / (embed * tiling.width), e = item / tiling.width % embed, k = item % tiling.width;
+          Index const at = (tile * embed + e) * tiling.pitch + k;
+          tokens[at] = tile * tiling.width + k < tiling.rows ? weights[at] : 0.0;
+        });
     model_.backward(context, tokens);
     return total;
   }

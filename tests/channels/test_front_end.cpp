@@ -24,25 +24,29 @@ class SquaredSum {
   void forward(Context<S> const& context, Tiling const& tiling, T const* tokens, T* kept, T* out) const {
     Index const width = tiling.width, pitch = tiling.pitch, count = shape_.tokens, embed = shape_.embed;
     T const* const gain = gain_->values;
-    context.loop("squared_sum", embed * width, KOKKOS_LAMBDA(Index item) {
-      Index const at = item / width * pitch + item % width;
-      T sum = 0;
-      for (Index c = 0; c < count; ++c) sum += tokens[c * embed * pitch + at];
-      kept[at] = sum;
-      out[at] = gain[0] * sum * sum;
-    });
+    context.loop(
+        "squared_sum", embed * width, KOKKOS_LAMBDA(Index item) {
+          Index const at = item / width * pitch + item % width;
+          T sum = 0;
+          for (Index c = 0; c < count; ++c) sum += tokens[c * embed * pitch + at];
+          kept[at] = sum;
+          out[at] = gain[0] * sum * sum;
+        });
   }
   void backward(Context<S> const& context, Tiling const& tiling, T const*, T const* kept, T const* gradient,
                 T* token_gradients) const {
     Index const width = tiling.width, pitch = tiling.pitch, count = shape_.tokens, embed = shape_.embed;
     T const* const gain = gain_->values;
     T* const dgain = gain_->gradients;
-    T const total = context.template sum<T>("dgain", embed * width, KOKKOS_LAMBDA(Index item, T& sum) {
-      Index const at = item / width * pitch + item % width;
-      sum += gradient[at] * kept[at] * kept[at];
-      for (Index c = 0; c < count; ++c) token_gradients[c * embed * pitch + at] = 2 * gain[0] * kept[at] * gradient[at];
-    });
-    context.loop("add_dgain", 1, KOKKOS_LAMBDA(Index) { dgain[0] += total; });
+    T const total = context.template sum<T>(
+        "dgain", embed * width, KOKKOS_LAMBDA(Index item, T & sum) {
+          Index const at = item / width * pitch + item % width;
+          sum += gradient[at] * kept[at] * kept[at];
+          for (Index c = 0; c < count; ++c)
+            token_gradients[c * embed * pitch + at] = 2 * gain[0] * kept[at] * gradient[at];
+        });
+    context.loop(
+        "add_dgain", 1, KOKKOS_LAMBDA(Index) { dgain[0] += total; });
   }
 
  private:
@@ -74,7 +78,8 @@ void check_same(std::vector<std::vector<double>> const& a, std::vector<std::vect
 std::string message_of(channels::PatchGrid const& grid, Index embed, Index heads) {
   Parameters<double, tests::Space> parameters;
   try {
-    FrontEnd<double, tests::Space, Tree<Linear<4>, CrossAttention<1>>, Auto, false> model(parameters, grid, embed, heads);
+    FrontEnd<double, tests::Space, Tree<Linear<4>, CrossAttention<1>>, Auto, false> model(parameters, grid, embed,
+                                                                                          heads);
   } catch (Error const& error) {
     return error.what();
   }
@@ -160,7 +165,9 @@ TEST_CASE("what the cheap orders keep does not grow with channels times features
 }
 
 TEST_CASE("sizes that do not fit are refused with the field, the value and the remedy") {
-  auto const has = [](std::string const& text, std::string const& part) { return text.find(part) != std::string::npos; };
+  auto const has = [](std::string const& text, std::string const& part) {
+    return text.find(part) != std::string::npos;
+  };
   CHECK(message_of({8, 8, 8, 2}, 12, 4) == "");
   CHECK(has(message_of({8, 8, 9, 2}, 12, 4), "patch = 2 does not divide height = 8 and width = 9"));
   CHECK(has(message_of({8, 8, 8, 2}, 12, 5), "heads = 5 does not divide embed = 12"));

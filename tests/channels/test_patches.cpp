@@ -42,9 +42,10 @@ TEST_CASE("patches of the locations asked for are gathered with the row fastest,
     Workspace<Space> workspace(1024);
     for (Index tile = 0; tile < tiling.tiles; ++tile) {
       Kokkos::deep_copy(patches, -1.0f);
-      channels::gather_patches(Context<Space>(workspace), grid, tiling, tile, static_cast<float const*>(images_view.data()),
-                               all ? static_cast<Index const*>(nullptr) : static_cast<Index const*>(keep_view.data()), per_image,
-                               patches.data());
+      channels::gather_patches(Context<Space>(workspace), grid, tiling, tile,
+                               static_cast<float const*>(images_view.data()),
+                               all ? static_cast<Index const*>(nullptr) : static_cast<Index const*>(keep_view.data()),
+                               per_image, patches.data());
       auto const result = host(patches);
       for (Index c = 0; c < 3; ++c)
         for (Index p = 0; p < 4; ++p)
@@ -84,7 +85,8 @@ TEST_CASE("rows become tiles and tiles rows") {
   auto const result = host(back), tiles = host(tiled);
   for (Index n = 0; n < 300; ++n)
     for (Index e = 0; e < embed; ++e)
-      REQUIRE(result[static_cast<std::size_t>(n * embed + e)] == rows[static_cast<std::size_t>(n * embed + e)] + 1000.0 * static_cast<double>(n));
+      REQUIRE(result[static_cast<std::size_t>(n * embed + e)] ==
+              rows[static_cast<std::size_t>(n * embed + e)] + 1000.0 * static_cast<double>(n));
   for (Index n = 300; n < tiling.tiles * tiling.width; ++n)
     for (Index e = 0; e < embed; ++e)
       REQUIRE(tiles[static_cast<std::size_t>((n / tiling.width * embed + e) * tiling.pitch + n % tiling.width)] == 0.0);

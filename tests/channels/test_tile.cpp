@@ -21,7 +21,8 @@ TEST_CASE_TEMPLATE("tiles cover every row once, in whole vector registers, at an
     CHECK(tiling.width % lane_count<T, Space> == 0);
     CHECK(tiling.pitch >= tiling.width);
     CHECK(tiling.pitch / std::max<Index>(lane_count<T, Space>, 8) % 2 == 1);
-    CHECK(tiling.tiles * tiling.width - rows < tiling.tiles * std::max<Index>(lane_count<T, Space>, 8));  // little padding
+    CHECK(tiling.tiles * tiling.width - rows <
+          tiling.tiles * std::max<Index>(lane_count<T, Space>, 8));  // little padding
   }
   CHECK(Tiling::of<T, Space>(0).tiles == 0);
 }

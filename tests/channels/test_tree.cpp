@@ -10,7 +10,9 @@ struct Nothing1 {
   static constexpr Index groups = 1;
 };
 template <class... L>
-concept MakesTree = requires { typename Tree<L...>; };
+concept MakesTree = requires {
+  typename Tree<L...>;
+};
 }  // namespace
 
 TEST_CASE("a tree takes levels of any depth that end in one group, and nothing else") {

@@ -46,9 +46,9 @@ class Golden {
     Kokkos::deep_copy(view, Kokkos::View<T const*, Kokkos::HostSpace>(values.data(), values.size()));
     return view;
   }
-  /// Fails unless the values differ from the tensor by at most the tolerance of T, relative to the largest magnitude in the
-  /// tensor. One that is zero but for rounding beside `others`, the largest magnitude of its kind, is to be so here too: the
-  /// gradient of the query of a single token, say.
+  /// Fails unless the values differ from the tensor by at most the tolerance of T, relative to the largest magnitude in
+  /// the tensor. One that is zero but for rounding beside `others`, the largest magnitude of its kind, is to be so here
+  /// too: the gradient of the query of a single token, say.
   template <class T>
   void check(std::string const& name, T const* values, Index count, double others = 0) const {
     std::vector<T> const expected = file_.template read<T>(name);
@@ -62,7 +62,8 @@ class Golden {
       difference = off <= difference ? difference : off;  // a NaN stays
     }
     double const rounding = others * (std::is_same_v<T, double> ? 1e-12 : 1e-6);
-    CHECK_MESSAGE(difference <= (largest < rounding ? rounding : tolerance<T> * largest), name, " is off by ", difference, " of ", largest);
+    CHECK_MESSAGE(difference <= (largest < rounding ? rounding : tolerance<T> * largest), name, " is off by ",
+                  difference, " of ", largest);
   }
   /// The largest magnitude among all tensors whose names begin so.
   double magnitude(std::string const& prefix) const {
@@ -83,7 +84,8 @@ template <class Model>
 void set_parameters(Model& model, Golden const& golden) {
   using T = typename Model::Scalar;
   for (auto const& parameter : model.parameters().all())
-    Kokkos::deep_copy(parameter.template value<T*>(parameter.size()), golden.template read<T>("param." + parameter.name));
+    Kokkos::deep_copy(parameter.template value<T*>(parameter.size()),
+                      golden.template read<T>("param." + parameter.name));
 }
 
 /// Outputs, loss and gradients, in a workspace that was measured; then the parameters after a step of AdamW.
@@ -95,8 +97,9 @@ void check_model(Model& model, Golden const& golden, typename Model::Batch const
   Kokkos::View<T*, Space> const output("output", static_cast<std::size_t>(outputs));
   auto const predict = [&](Context<Space> const& context) {
     auto const& c = model.config();
-    model.predict(context, batch, reshape<T****, Space>(output.data(), batch.size(), outputs / (batch.size() * c.height * c.width),
-                                                        c.height, c.width));
+    model.predict(context, batch,
+                  reshape<T****, Space>(output.data(), batch.size(), outputs / (batch.size() * c.height * c.width),
+                                        c.height, c.width));
   };
   CHECK(model.gradients(dry, batch, 1.0) == 0.0);
   std::size_t const training = workspace.peak();
@@ -118,8 +121,10 @@ void check_model(Model& model, Golden const& golden, typename Model::Batch const
   Json const* const optimizer = golden.config().find("optimizer");
   if (optimizer == nullptr) return;
   auto const& betas = optimizer->at("betas").array("betas");
-  AdamW const adamw{.learning_rate = optimizer->template get<double>("lr"), .beta1 = betas[0].template to<double>("betas"),
-                    .beta2 = betas[1].template to<double>("betas"), .epsilon = optimizer->template get<double>("eps"),
+  AdamW const adamw{.learning_rate = optimizer->template get<double>("lr"),
+                    .beta1 = betas[0].template to<double>("betas"),
+                    .beta2 = betas[1].template to<double>("betas"),
+                    .epsilon = optimizer->template get<double>("eps"),
                     .weight_decay = optimizer->template get<double>("weight_decay")};
   AdamWState<T, Space> state(model.parameters());
   state.step(context, adamw, adamw.learning_rate, 1.0, Gradients::zero);

@@ -16,7 +16,8 @@ TEST_CASE("every golden file is held against by a test") {
   for (auto const& entry : std::filesystem::directory_iterator(dchag::tests::folder() + "/conformance/goldens"))
     if (entry.path().extension() == ".safetensors") {
       ++files;
-      CHECK_MESSAGE(text.find('"' + entry.path().stem().string() + '"') != std::string::npos, entry.path().stem().string());
+      CHECK_MESSAGE(text.find('"' + entry.path().stem().string() + '"') != std::string::npos,
+                    entry.path().stem().string());
     }
   CHECK(files >= 20);
 }

@@ -9,16 +9,33 @@
 namespace dchag::tests {
 
 template <class... More>
-using TinyAutoencoder = MaskedAutoencoder<Precision<double>, dchag::Space<Space>, Tree<Linear<3>, CrossAttention<1>>, More...>;
+using TinyAutoencoder =
+    MaskedAutoencoder<Precision<double>, dchag::Space<Space>, Tree<Linear<3>, CrossAttention<1>>, More...>;
 using TinyForecaster = Forecaster<Precision<double>, dchag::Space<Space>>;
 
 inline MaskedAutoencoderConfig autoencoder_config() {
-  return {.channels = 5, .height = 6, .width = 8, .patch = 2, .embed = 12, .heads = 2, .depth = 1, .mlp_ratio = 2,
-          .mask_ratio = 0.5, .decoder = {.embed = 8, .heads = 2, .depth = 1, .mlp_ratio = 2}};
+  return {.channels = 5,
+          .height = 6,
+          .width = 8,
+          .patch = 2,
+          .embed = 12,
+          .heads = 2,
+          .depth = 1,
+          .mlp_ratio = 2,
+          .mask_ratio = 0.5,
+          .decoder = {.embed = 8, .heads = 2, .depth = 1, .mlp_ratio = 2}};
 }
 inline ForecasterConfig forecaster_config() {
-  return {.channels = 4, .out_channels = 2, .height = 6, .width = 8, .patch = 2, .embed = 12, .heads = 3, .depth = 1,
-          .mlp_ratio = 2, .decoder_depth = 1};
+  return {.channels = 4,
+          .out_channels = 2,
+          .height = 6,
+          .width = 8,
+          .patch = 2,
+          .embed = 12,
+          .heads = 3,
+          .depth = 1,
+          .mlp_ratio = 2,
+          .decoder_depth = 1};
 }
 
 /// Smooth numbers, the same for the same seed.
@@ -48,9 +65,10 @@ struct AutoencoderData {
   template <class Model>
   typename Model::Batch batch(Index first, Index count) const {
     Index const one = config.channels * config.height * config.width;
-    return {reshape<double const****, Space>(static_cast<double const*>(images.data()) + first * one, count, config.channels,
-                                             config.height, config.width),
-            reshape<Index const**, Space>(static_cast<Index const*>(keep.data()) + first * config.kept(), count, config.kept())};
+    return {reshape<double const****, Space>(static_cast<double const*>(images.data()) + first * one, count,
+                                             config.channels, config.height, config.width),
+            reshape<Index const**, Space>(static_cast<Index const*>(keep.data()) + first * config.kept(), count,
+                                          config.kept())};
   }
 };
 
@@ -58,8 +76,8 @@ template <class Model>
 std::vector<double> gradients_of(Model& model) {
   std::vector<double> all;
   for (auto const& parameter : model.parameters().all()) {
-    auto const host =
-        Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), parameter.template gradient<double*>(parameter.size()));
+    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(),
+                                                          parameter.template gradient<double*>(parameter.size()));
     all.insert(all.end(), host.data(), host.data() + host.size());
   }
   return all;

@@ -43,7 +43,8 @@ TEST_CASE("a forecast needs no target, and depends on the lead time") {
   model.predict(context, batch, reshape<double****, tests::Space>(first.data(), 2, 2, 6, 8));
   Kokkos::deep_copy(data.lead, 3.0);
   model.predict(context, batch, reshape<double****, tests::Space>(second.data(), 2, 2, 6, 8));
-  auto const a = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), first), b = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), second);
+  auto const a = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), first),
+             b = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), second);
   double difference = 0;
   for (std::size_t i = 0; i < a.size(); ++i) difference = std::max(difference, std::abs(a(i) - b(i)));
   CHECK(difference > 1e-6);
@@ -55,8 +56,10 @@ TEST_CASE("a forecaster's configuration comes back from JSON, and what is missin
   Json const json = Json::parse(model.config_json(), "config");
   CHECK(ForecasterConfig::from(json).json() == config.json());
   CHECK(json.at("tree").array("tree").at(0).get<std::string>("unit") == "cross_attention");
-  CHECK(message([&] { ForecasterConfig::from(Json::parse(R"({"channels": 4})", "x")); }).find("out_channels") != std::string::npos);
-  CHECK(message([&] { ForecasterConfig::from(Json::parse(R"({"channels": "many"})", "x")); }).find("channels") != std::string::npos);
+  CHECK(message([&] { ForecasterConfig::from(Json::parse(R"({"channels": 4})", "x")); }).find("out_channels") !=
+        std::string::npos);
+  CHECK(message([&] { ForecasterConfig::from(Json::parse(R"({"channels": "many"})", "x")); }).find("channels") !=
+        std::string::npos);
 }
 
 TEST_CASE("a forecaster refuses sizes and batches that do not fit") {
@@ -75,8 +78,10 @@ TEST_CASE("a forecaster refuses sizes and batches that do not fit") {
   Context<tests::Space> const context(workspace);
   auto batch = data.batch();
   batch.lead_time = reshape<double const*, tests::Space>(batch.lead_time.data(), 1);
-  CHECK(message([&] { model.gradients(context, batch, 1.0); }).find("lead_time has 1 values for 2 images") != std::string::npos);
+  CHECK(message([&] { model.gradients(context, batch, 1.0); }).find("lead_time has 1 values for 2 images") !=
+        std::string::npos);
   batch = data.batch();
   batch.target = reshape<double const****, tests::Space>(batch.target.data(), 2, 1, 6, 16);
-  CHECK(message([&] { model.gradients(context, batch, 1.0); }).find("target is [2, 1, 6, 16], expected [2, 2, 6, 8]") != std::string::npos);
+  CHECK(message([&] { model.gradients(context, batch, 1.0); }).find("target is [2, 1, 6, 16], expected [2, 2, 6, 8]") !=
+        std::string::npos);
 }

@@ -99,10 +99,14 @@ TEST_CASE("features of whole images do not depend on the other images of the bat
   Workspace<tests::Space> workspace(std::size_t{8} << 20);
   Context<tests::Space> const context(workspace);
   Index const size = config.locations() * config.embed;
-  Kokkos::View<double*, tests::Space> const all("all", static_cast<std::size_t>(3 * size)), one("one", static_cast<std::size_t>(size));
-  model.features(context, data.batch<TinyAutoencoder<>>(0, 3).images, reshape<double***, tests::Space>(all.data(), 3, config.locations(), config.embed));
-  model.features(context, data.batch<TinyAutoencoder<>>(2, 1).images, reshape<double***, tests::Space>(one.data(), 1, config.locations(), config.embed));
-  auto const a = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), all), b = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), one);
+  Kokkos::View<double*, tests::Space> const all("all", static_cast<std::size_t>(3 * size)),
+      one("one", static_cast<std::size_t>(size));
+  model.features(context, data.batch<TinyAutoencoder<>>(0, 3).images,
+                 reshape<double***, tests::Space>(all.data(), 3, config.locations(), config.embed));
+  model.features(context, data.batch<TinyAutoencoder<>>(2, 1).images,
+                 reshape<double***, tests::Space>(one.data(), 1, config.locations(), config.embed));
+  auto const a = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), all),
+             b = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), one);
   double largest = 0;
   for (Index i = 0; i < size; ++i) {
     CHECK(a(static_cast<std::size_t>(2 * size + i)) == doctest::Approx(b(static_cast<std::size_t>(i))).epsilon(1e-10));

@@ -16,8 +16,9 @@ namespace dchag {
 
 /// From images of many channels to one token a location: patches, tokenization, and the tree of units.
 ///
-/// It works tile by tile of rows; what a tile leaves for the backward pass (its patches, the tokens between levels, what the
-/// units keep) is its *record*. With `recompute`, records are made again in the backward pass instead of being kept.
+/// It works tile by tile of rows; what a tile leaves for the backward pass (its patches, the tokens between levels,
+/// what the units keep) is its *record*. With `recompute`, records are made again in the backward pass instead of being
+/// kept.
 ///
 /// A call of forward pushes on the workspace what is left until backward is done; the caller releases it.
 template <class T, class Space, class TreePolicy, EvaluationOrder Evaluation, bool recompute>
@@ -55,7 +56,9 @@ class FrontEnd {
  public:
   /// Throws where the patch does not divide the image, the heads the features, or a level has more groups than tokens.
   FrontEnd(Parameters<T, Space>& parameters, channels::PatchGrid const& grid, Index embed, Index heads)
-      : grid_(grid), embed_(embed), tokenizer_(checked(parameters, grid, embed, heads), grid.channels, embed, grid.pixels()) {
+      : grid_(grid),
+        embed_(embed),
+        tokenizer_(checked(parameters, grid, embed, heads), grid.channels, embed, grid.pixels()) {
     Index tokens = grid.channels;
     each_level<0>([&](auto level) {
       constexpr Index groups = std::tuple_element_t<level(), Levels>::groups;
@@ -71,8 +74,8 @@ class FrontEnd {
 
   channels::PatchGrid const& grid() const { return grid_; }
 
-  /// Images [B, C, H, W] and keep [B, per_image] (locations wanted, or null for all) stay valid until backward is done. Tokens
-  /// are left in tiles, [tiles, D, pitch]: see out() and tiling().
+  /// Images [B, C, H, W] and keep [B, per_image] (locations wanted, or null for all) stay valid until backward is done.
+  /// Tokens are left in tiles, [tiles, D, pitch]: see out() and tiling().
   void forward(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch) {
     Region region("dchag::front_end::forward");
     begin(context, images, keep, per_image, batch);
@@ -94,8 +97,8 @@ class FrontEnd {
   Tiling const& tiling() const { return tiling_; }
   T* out() const { return out_; }
 
-  /// From the gradient of the tokens, [tiles, D, pitch] with zero padding rows (out() may be used for it), adds those of the
-  /// parameters.
+  /// From the gradient of the tokens, [tiles, D, pitch] with zero padding rows (out() may be used for it), adds those
+  /// of the parameters.
   void backward(Context<Space> const& context, T const* gradient) {
     Region region("dchag::front_end::backward");
     for (Index tile = tiling_.tiles - 1; tile >= 0; --tile) {
@@ -127,12 +130,14 @@ class FrontEnd {
   }
 
  private:
-  static Parameters<T, Space>& checked(Parameters<T, Space>& parameters, channels::PatchGrid const& grid, Index embed, Index heads) {
+  static Parameters<T, Space>& checked(Parameters<T, Space>& parameters, channels::PatchGrid const& grid, Index embed,
+                                       Index heads) {
     require(grid.channels > 0, "channels = ", grid.channels, ": an image has at least one");
     require(grid.patch > 0 && grid.height > 0 && grid.width > 0, "patch = ", grid.patch, ", height = ", grid.height,
             ", width = ", grid.width, ": all must be positive");
-    require(grid.height % grid.patch == 0 && grid.width % grid.patch == 0, "patch = ", grid.patch, " does not divide height = ",
-            grid.height, " and width = ", grid.width, ": crop or pad the image, or choose a common divisor");
+    require(grid.height % grid.patch == 0 && grid.width % grid.patch == 0, "patch = ", grid.patch,
+            " does not divide height = ", grid.height, " and width = ", grid.width,
+            ": crop or pad the image, or choose a common divisor");
     require(embed > 0 && heads > 0 && embed % heads == 0, "heads = ", heads, " does not divide embed = ", embed,
             ": choose heads among the divisors of embed");
     return parameters;

@@ -14,8 +14,8 @@ struct PatchGrid {
 };
 
 /// Gathers the patches [channels, P, pitch] of one tile from images [B, C, H, W]. Row n is location keep[n] of image
-/// n / per_image, where keep [B, per_image] lists the locations wanted; without it (null) all of them in order. Padding rows
-/// become zero.
+/// n / per_image, where keep [B, per_image] lists the locations wanted; without it (null) all of them in order. Padding
+/// rows become zero.
 template <class T, class Space>
 void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling const& tiling, Index tile,
                     T const* images, Index const* keep, Index per_image, T* patches) {
@@ -23,33 +23,35 @@ void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, rows = tiling.rows, begin = tiling.begin(tile);
   Index const channels = grid.channels, p = grid.patch, pixels = grid.pixels(), across = grid.width / p;
   Index const width = grid.width, plane = grid.height * grid.width;
-  context.loop("dchag::channels::gather_patches", channels * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const first = item % blocks * lanes, c = item / blocks;
-    Index const valid = Kokkos::max<Index>(0, Kokkos::min<Index>(lanes, rows - begin - first));
-    T* const to = patches + c * pixels * pitch + first;
-    for (int lane = 0; lane < lanes; ++lane) {
-      Index const n = begin + first + lane;
-      Index const location = lane >= valid ? 0 : keep != nullptr ? keep[n] : n % per_image;
-      T const* const corner = images + ((lane >= valid ? 0 : n / per_image) * channels + c) * plane +
-                              location / across * p * width + location % across * p;
-      for (Index y = 0; y < p; ++y)
-        for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = lane >= valid ? T{0} : corner[y * width + x];
-    }
-  });
+  context.loop(
+      "dchag::channels::gather_patches", channels * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const first = item % blocks * lanes, c = item / blocks;
+        Index const valid = Kokkos::max<Index>(0, Kokkos::min<Index>(lanes, rows - begin - first));
+        T* const to = patches + c * pixels * pitch + first;
+        for (int lane = 0; lane < lanes; ++lane) {
+          Index const n = begin + first + lane;
+          Index const location = lane >= valid ? 0 : keep != nullptr ? keep[n] : n % per_image;
+          T const* const corner = images + ((lane >= valid ? 0 : n / per_image) * channels + c) * plane +
+                                  location / across * p * width + location % across * p;
+          for (Index y = 0; y < p; ++y)
+            for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = lane >= valid ? T{0} : corner[y * width + x];
+        }
+      });
 }
 
 /// tokens[n, e] = tiled[tile, e, n] for the rows that are not padding, plus what `extra(n, e)` answers.
 template <class T, class Space, class Extra>
-void rows_from_tiles(Context<Space> const& context, Tiling const& tiling, Index embed, T const* tiled, Extra const& extra,
-                     T* tokens) {
+void rows_from_tiles(Context<Space> const& context, Tiling const& tiling, Index embed, T const* tiled,
+                     Extra const& extra, T* tokens) {
   constexpr Index side = 16;
   Index const across = ceil_div(embed, side), pitch = tiling.pitch, width = tiling.width, rows = tiling.rows;
-  context.loop("dchag::channels::rows_from_tiles", ceil_div(rows, side) * across, KOKKOS_LAMBDA(Index item) {
-    Index const first = item / across * side, begin = item % across * side;
-    for (Index n = first; n < Kokkos::min(first + side, rows); ++n)
-      for (Index e = begin; e < Kokkos::min(begin + side, embed); ++e)
-        tokens[n * embed + e] = tiled[(n / width * embed + e) * pitch + n % width] + extra(n, e);
-  });
+  context.loop(
+      "dchag::channels::rows_from_tiles", ceil_div(rows, side) * across, KOKKOS_LAMBDA(Index item) {
+        Index const first = item / across * side, begin = item % across * side;
+        for (Index n = first; n < Kokkos::min(first + side, rows); ++n)
+          for (Index e = begin; e < Kokkos::min(begin + side, embed); ++e)
+            tokens[n * embed + e] = tiled[(n / width * embed + e) * pitch + n % width] + extra(n, e);
+      });
 }
 
 /// The transpose of rows_from_tiles: tiled[tile, e, n] = gradient[n, e], zero for padding rows.
@@ -57,12 +59,13 @@ template <class T, class Space>
 void tiles_from_rows(Context<Space> const& context, Tiling const& tiling, Index embed, T const* gradient, T* tiled) {
   constexpr Index side = 16;
   Index const across = ceil_div(embed, side), pitch = tiling.pitch, width = tiling.width, rows = tiling.rows;
-  context.loop("dchag::channels::tiles_from_rows", ceil_div(tiling.tiles * width, side) * across, KOKKOS_LAMBDA(Index item) {
-    Index const first = item / across * side, begin = item % across * side;
-    for (Index e = begin; e < Kokkos::min(begin + side, embed); ++e)
-      for (Index n = first; n < Kokkos::min(first + side, tiling.tiles * width); ++n)
-        tiled[(n / width * embed + e) * pitch + n % width] = n < rows ? gradient[n * embed + e] : T{0};
-  });
+  context.loop(
+      "dchag::channels::tiles_from_rows", ceil_div(tiling.tiles * width, side) * across, KOKKOS_LAMBDA(Index item) {
+        Index const first = item / across * side, begin = item % across * side;
+        for (Index e = begin; e < Kokkos::min(begin + side, embed); ++e)
+          for (Index n = first; n < Kokkos::min(first + side, tiling.tiles * width); ++n)
+            tiled[(n / width * embed + e) * pitch + n % width] = n < rows ? gradient[n * embed + e] : T{0};
+      });
 }
 
 }  // namespace dchag::channels

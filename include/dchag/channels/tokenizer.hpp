@@ -51,17 +51,19 @@ class Tokenizer {
     dbeta_ = context.workspace().template push<T*>(size).data();
     T* const beta = beta_;
     T const *bias = bias_->values, *embedding = channel_embed_->values;
-    context.loop("dchag::channels::beta", size, KOKKOS_LAMBDA(Index at) { beta[at] = bias[at] + embedding[at]; });
+    context.loop(
+        "dchag::channels::beta", size, KOKKOS_LAMBDA(Index at) { beta[at] = bias[at] + embedding[at]; });
     context.fill(reshape<T*, Space>(dbeta_, size), T{0});
   }
 
   void finish(Context<Space> const& context) const {
     T *bias = bias_->gradients, *embedding = channel_embed_->gradients;
     T const* dbeta = dbeta_;
-    context.loop("dchag::channels::dbeta", channels_ * embed_, KOKKOS_LAMBDA(Index at) {
-      bias[at] += dbeta[at];
-      embedding[at] += dbeta[at];
-    });
+    context.loop(
+        "dchag::channels::dbeta", channels_ * embed_, KOKKOS_LAMBDA(Index at) {
+          bias[at] += dbeta[at];
+          embedding[at] += dbeta[at];
+        });
   }
 
   /// t[c, e, n] = sum_p W[c, e, p] x[c, p, n], without beta, for `count` channels from `first`; x and t start there.

@@ -28,23 +28,25 @@ struct CrossAttention {
   using Unit = channels::CrossAttentionUnit<T, Space>;
 };
 
-/// A level of the aggregation: its name in configurations, how many groups, and the unit (see TokenUnit) that reduces each.
-/// Users write their own.
+/// A level of the aggregation: its name in configurations, how many groups, and the unit (see TokenUnit) that reduces
+/// each. Users write their own.
 template <class L>
 concept TreeLevel = requires {
   { L::name } -> std::convertible_to<std::string>;
   { L::groups } -> std::convertible_to<Index>;
-} && (L::groups > 0) && TokenUnit<typename L::template Unit<float, Kokkos::DefaultExecutionSpace>, float,
-                                  Kokkos::DefaultExecutionSpace>;
+}
+&&(L::groups > 0) &&
+    TokenUnit<typename L::template Unit<float, Kokkos::DefaultExecutionSpace>, float, Kokkos::DefaultExecutionSpace>;
 
 template <class... Levels>
 concept EndsInOneGroup =
     sizeof...(Levels) > 0 && std::tuple_element_t<sizeof...(Levels) - 1, std::tuple<Levels...>>::groups == 1;
 
-/// The aggregation of channels to one token a location, level by level. Level l splits the tokens it gets into its groups,
-/// contiguous and of sizes that differ by at most one; the last level has one group. Tree<CrossAttention<1>> is flat.
+/// The aggregation of channels to one token a location, level by level. Level l splits the tokens it gets into its
+/// groups, contiguous and of sizes that differ by at most one; the last level has one group. Tree<CrossAttention<1>> is
+/// flat.
 template <TreeLevel... Levels>
-  requires EndsInOneGroup<Levels...>
+requires EndsInOneGroup<Levels...>
 struct Tree {
   using role = role::Tree;
   using levels = std::tuple<Levels...>;

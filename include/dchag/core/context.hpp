@@ -6,8 +6,8 @@
 
 namespace dchag {
 
-/// Where a step runs: an execution space instance and the workspace. Every kernel of the library is started through it, so
-/// that a context whose workspace only measures runs the same code over sizes alone.
+/// Where a step runs: an execution space instance and the workspace. Every kernel of the library is started through it,
+/// so that a context whose workspace only measures runs the same code over sizes alone.
 template <class Space_>
 class Context {
  public:
@@ -31,7 +31,8 @@ class Context {
   T sum(char const* label, Index count, Body const& body) const {
     T total{};
     if (!dry() && count > 0)
-      Kokkos::parallel_reduce(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body, total);
+      Kokkos::parallel_reduce(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body,
+                              total);
     return total;
   }
 
@@ -40,8 +41,10 @@ class Context {
   void teams(char const* label, Index league, int vector_length, std::size_t scratch, Body const& body) const {
     if (dry() || league == 0) return;
     using Policy = Kokkos::TeamPolicy<Space>;
-    Kokkos::parallel_for(label, Policy(space_, static_cast<int>(league), Kokkos::AUTO, vector_length)
-                                    .set_scratch_size(0, Kokkos::PerTeam(scratch)), body);
+    Kokkos::parallel_for(label,
+                         Policy(space_, static_cast<int>(league), Kokkos::AUTO, vector_length)
+                             .set_scratch_size(0, Kokkos::PerTeam(scratch)),
+                         body);
   }
 
   template <class Destination, class Value>

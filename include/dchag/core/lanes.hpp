@@ -6,8 +6,9 @@
 
 namespace dchag {
 
-// Where the rows of a tile are the fastest index, a host thread works on one vector register of rows at a time and a device
-// thread on one row: the same kernel with another number of lanes. Device compilers do without vector types altogether.
+// Where the rows of a tile are the fastest index, a host thread works on one vector register of rows at a time and a
+// device thread on one row: the same kernel with another number of lanes. Device compilers do without vector types
+// altogether.
 #if defined(__CUDACC__) || defined(__HIPCC__)
 inline constexpr int vector_bytes = 0;
 #elif defined(__AVX512F__)
@@ -19,12 +20,13 @@ inline constexpr int vector_bytes = 16;
 #endif
 
 template <class Space>
-inline constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible &&
-                                std::is_same_v<typename Space::memory_space, Kokkos::HostSpace>;
+inline constexpr bool on_host =
+    Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible&&
+        std::is_same_v<typename Space::memory_space, Kokkos::HostSpace>;
 
 /// Rows that one thread of the space takes at a time.
 template <class T, class Space>
-inline constexpr int lane_count = on_host<Space> && vector_bytes > 0 ? vector_bytes / static_cast<int>(sizeof(T)) : 1;
+inline constexpr int lane_count = on_host<Space>&& vector_bytes > 0 ? vector_bytes / static_cast<int>(sizeof(T)) : 1;
 
 namespace detail {
 template <class T, int count>

@@ -12,7 +12,8 @@
 
 namespace dchag {
 
-/// How a parameter starts: every element `mean`, or drawn from a normal distribution of that standard deviation about it.
+/// How a parameter starts: every element `mean`, or drawn from a normal distribution of that standard deviation about
+/// it.
 struct Initial {
   double mean = 0;
   double deviation = 0;

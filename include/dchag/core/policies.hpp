@@ -18,7 +18,9 @@ struct Space;
 
 /// A template argument of a model: Tree, Evaluate, Parallel, Precision, Recompute or Space.
 template <class P>
-concept Policy = requires { typename P::role; };
+concept Policy = requires {
+  typename P::role;
+};
 
 namespace detail {
 
@@ -66,8 +68,7 @@ struct Precision {
 
 /// Where kernels run.
 template <class Execution>
-  requires(Kokkos::is_execution_space_v<Execution>)
-struct Space {
+requires(Kokkos::is_execution_space_v<Execution>) struct Space {
   using role = role::Space;
   using execution_space = Execution;
 };

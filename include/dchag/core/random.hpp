@@ -6,8 +6,8 @@
 
 namespace dchag {
 
-/// Random numbers without state: a key says which sequence, a counter which of its numbers. The same on every rank, in every
-/// order. Mixing function: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+/// Random numbers without state: a key says which sequence, a counter which of its numbers. The same on every rank, in
+/// every order. Mixing function: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 KOKKOS_INLINE_FUNCTION std::uint64_t random_bits(std::uint64_t key, std::uint64_t counter) {
   std::uint64_t z = key + (counter + 1) * 0x9e3779b97f4a7c15u;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

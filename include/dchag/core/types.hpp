@@ -10,7 +10,8 @@ using Index = std::int64_t;
 
 /// A row-major view on memory that somebody else owns: a flat parameter buffer or the workspace.
 template <class Data, class Space>
-using View = Kokkos::View<Data, Kokkos::LayoutRight, typename Space::device_type, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+using View =
+    Kokkos::View<Data, Kokkos::LayoutRight, typename Space::device_type, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
 
 KOKKOS_INLINE_FUNCTION constexpr Index ceil_div(Index value, Index step) { return (value + step - 1) / step; }
 KOKKOS_INLINE_FUNCTION constexpr Index round_up(Index value, Index step) { return ceil_div(value, step) * step; }

@@ -8,10 +8,11 @@
 
 namespace dchag {
 
-/// One block of device memory, used as a stack: what a forward pass pushes, its backward pass releases in reverse order.
+/// One block of device memory, used as a stack: what a forward pass pushes, its backward pass releases in reverse
+/// order.
 ///
-/// A workspace that was made without storage *measures*: it hands out addresses that must not be touched and records the
-/// peak, so that running a step over sizes alone tells how much storage the step needs, to the byte.
+/// A workspace that was made without storage *measures*: it hands out addresses that must not be touched and records
+/// the peak, so that running a step over sizes alone tells how much storage the step needs, to the byte.
 template <class Space>
 class Workspace {
  public:

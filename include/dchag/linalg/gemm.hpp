@@ -10,8 +10,9 @@
 #include <limits>
 #include <type_traits>
 
-// Host products go to the BLAS that Kokkos Kernels was built with, one call a thread inside a parallel loop; device products
-// and hosts without a BLAS go through KokkosBlas::gemm. Only the headers that are needed are included: they compile slowly.
+// Host products go to the BLAS that Kokkos Kernels was built with, one call a thread inside a parallel loop; device
+// products and hosts without a BLAS go through KokkosBlas::gemm. Only the headers that are needed are included: they
+// compile slowly.
 #if defined(KOKKOSKERNELS_ENABLE_TPL_BLAS)
 #include <KokkosBlas_Host_tpl.hpp>
 #endif
@@ -36,24 +37,26 @@ template <class T>
 void check_product(Op a_op, Op b_op, Matrix<T const> const& a, Matrix<T const> const& b, Matrix<T> const& c) {
   Index const rows = a_op == Op::none ? a.rows : a.columns, inner = a_op == Op::none ? a.columns : a.rows;
   Index const inner_b = b_op == Op::none ? b.rows : b.columns, columns = b_op == Op::none ? b.columns : b.rows;
-  require(rows == c.rows && columns == c.columns && inner == inner_b, "gemm: op(A) is ", rows, " x ", inner, " and op(B) ",
-          inner_b, " x ", columns, ", which does not give C of ", c.rows, " x ", c.columns);
+  require(rows == c.rows && columns == c.columns && inner == inner_b, "gemm: op(A) is ", rows, " x ", inner,
+          " and op(B) ", inner_b, " x ", columns, ", which does not give C of ", c.rows, " x ", c.columns);
   Index const largest = std::max({rows, inner, columns, a.stride, b.stride, c.stride});
   require(largest <= std::numeric_limits<int>::max(), "gemm: an extent or stride of ", largest,
           " does not fit the 32-bit integers of BLAS: use smaller batches or tiles");
 }
 
-/// One product on the calling thread (host BLAS decides by itself whether to use more threads). A row-major product is the
-/// column-major product of the transposes in reverse order.
+/// One product on the calling thread (host BLAS decides by itself whether to use more threads). A row-major product is
+/// the column-major product of the transposes in reverse order.
 template <class Space, class T>
-void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Matrix<T const> a, Matrix<T const> b, T beta, Matrix<T> c) {
+void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Matrix<T const> a, Matrix<T const> b,
+             T beta, Matrix<T> c) {
   Index const inner = a_op == Op::none ? a.columns : a.rows;
   if constexpr (calls_host_blas<Space>) {
 #if defined(KOKKOSKERNELS_ENABLE_TPL_BLAS)
     auto const narrow = [](Index value) { return static_cast<int>(std::max<Index>(value, 1)); };
-    KokkosBlas::Impl::HostBlas<T>::gemm(b_op == Op::none ? 'N' : 'T', a_op == Op::none ? 'N' : 'T', static_cast<int>(c.columns),
-                                        static_cast<int>(c.rows), static_cast<int>(inner), alpha, b.data, narrow(b.stride),
-                                        a.data, narrow(a.stride), beta, c.data, narrow(c.stride));
+    KokkosBlas::Impl::HostBlas<T>::gemm(b_op == Op::none ? 'N' : 'T', a_op == Op::none ? 'N' : 'T',
+                                        static_cast<int>(c.columns), static_cast<int>(c.rows), static_cast<int>(inner),
+                                        alpha, b.data, narrow(b.stride), a.data, narrow(a.stride), beta, c.data,
+                                        narrow(c.stride));
 #endif
   }
 #if defined(DCHAG_LINALG_NEEDS_KOKKOSBLAS)
@@ -77,18 +80,21 @@ void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Mat
       View<Element**, Space> whole(m.data, static_cast<std::size_t>(m.rows), static_cast<std::size_t>(m.stride));
       return View<Element**, Space>(Kokkos::subview(whole, Kokkos::ALL, std::pair<Index, Index>(0, m.columns)));
     };
-    KokkosBlas::gemm(space, a_op == Op::none ? "N" : "T", b_op == Op::none ? "N" : "T", alpha, view(a), view(b), beta, view(c));
+    KokkosBlas::gemm(space, a_op == Op::none ? "N" : "T", b_op == Op::none ? "N" : "T", alpha, view(a), view(b), beta,
+                     view(c));
   }
 #endif
 }
 
-/// The part-th of `parts` equal shares of C's longer side, and of the operand that goes with it. Empty shares have no rows.
+/// The part-th of `parts` equal shares of C's longer side, and of the operand that goes with it. Empty shares have no
+/// rows.
 template <class T>
 struct Share {
   Matrix<T const> a, b;
   Matrix<T> c;
 
-  Share(Op a_op, Op b_op, Matrix<T const> a_, Matrix<T const> b_, Matrix<T> c_, Index part, Index parts) : a(a_), b(b_), c(c_) {
+  Share(Op a_op, Op b_op, Matrix<T const> a_, Matrix<T const> b_, Matrix<T> c_, Index part, Index parts)
+      : a(a_), b(b_), c(c_) {
     bool const by_rows = c.rows >= c.columns;
     Index const extent = by_rows ? c.rows : c.columns, step = round_up(ceil_div(extent, parts), 16);
     Index const begin = std::min(extent, part * step), count = std::min(extent, begin + step) - begin;
@@ -112,8 +118,9 @@ void gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::type_id
   detail::product<Space, T>(context.space(), a_op, b_op, alpha, a, b, beta, c);
 }
 
-/// Rows of A that a host product [rows, inner] [inner, columns] is best cut into: OpenBLAS skips packing, and is a sixth faster,
-/// where rows * inner * columns is at most 10^6. Divides `rows`; is `rows` where that would leave slivers, and on devices.
+/// Rows of A that a host product [rows, inner] [inner, columns] is best cut into: OpenBLAS skips packing, and is a
+/// sixth faster, where rows * inner * columns is at most 10^6. Divides `rows`; is `rows` where that would leave
+/// slivers, and on devices.
 template <class Space>
 Index unpacked_rows(Index rows, Index inner, Index columns) {
   constexpr Index slivers = 16;
@@ -126,19 +133,22 @@ Index unpacked_rows(Index rows, Index inner, Index columns) {
 /// C_i = alpha op(A_i) op(B_i) + beta C_i for every i of the batch; the C_i do not overlap.
 template <class Space, class T>
 void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::type_identity_t<Batch<T const>> a,
-                  std::type_identity_t<Batch<T const>> b, std::type_identity_t<T> beta, std::type_identity_t<Batch<T>> c) {
+                  std::type_identity_t<Batch<T const>> b, std::type_identity_t<T> beta,
+                  std::type_identity_t<Batch<T>> c) {
   detail::check_product<T>(a_op, b_op, a.first, b.first, c.first);
   Index const count = c.count();
-  require(a.count() == count && b.count() == count, "batched_gemm: batches of ", a.count(), ", ", b.count(), " and ", count,
-          " matrices do not go together");
+  require(a.count() == count && b.count() == count, "batched_gemm: batches of ", a.count(), ", ", b.count(), " and ",
+          count, " matrices do not go together");
   if (context.dry() || count == 0 || c.first.rows == 0 || c.first.columns == 0) return;
   if constexpr (detail::calls_host_blas<Space>) {
     Index const threads = context.space().concurrency();
-    if (count == 1) return detail::product<Space, T>(context.space(), a_op, b_op, alpha, a.first, b.first, beta, c.first);
+    if (count == 1)
+      return detail::product<Space, T>(context.space(), a_op, b_op, alpha, a.first, b.first, beta, c.first);
     Index const parts = count % threads != 0 && count < 8 * threads ? threads : 1;
     Space const space = context.space();
     context.loop("dchag::batched_gemm", count * parts, [=](Index item) {
-      detail::Share<T> const share(a_op, b_op, a.at(item / parts), b.at(item / parts), c.at(item / parts), item % parts, parts);
+      detail::Share<T> const share(a_op, b_op, a.at(item / parts), b.at(item / parts), c.at(item / parts), item % parts,
+                                   parts);
       if (!share.empty()) detail::product<Space, T>(space, a_op, b_op, alpha, share.a, share.b, beta, share.c);
     });
   } else {
@@ -150,10 +160,12 @@ void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std:
 /// C = alpha sum_i op(A_i) op(B_i) + beta C.
 template <class Space, class T>
 void summed_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::type_identity_t<Batch<T const>> a,
-                 std::type_identity_t<Batch<T const>> b, std::type_identity_t<T> beta, std::type_identity_t<Matrix<T>> c) {
+                 std::type_identity_t<Batch<T const>> b, std::type_identity_t<T> beta,
+                 std::type_identity_t<Matrix<T>> c) {
   detail::check_product<T>(a_op, b_op, a.first, b.first, c);
   Index const count = a.count();
-  require(b.count() == count && count > 0, "summed_gemm: batches of ", count, " and ", b.count(), " matrices do not go together");
+  require(b.count() == count && count > 0, "summed_gemm: batches of ", count, " and ", b.count(),
+          " matrices do not go together");
   if (context.dry() || c.rows == 0 || c.columns == 0) return;
   if constexpr (detail::calls_host_blas<Space>) {
     Index const parts = context.space().concurrency();

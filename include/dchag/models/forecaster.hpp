@@ -20,15 +20,25 @@ struct ForecasterConfig {
 
   /// As JSON; with the tree it is what a checkpoint's "dchag.config" holds.
   Json::Object json() const {
-    return {{"task", "forecast"}, {"channels", channels}, {"out_channels", out_channels}, {"height", height}, {"width", width},
-            {"patch", patch}, {"embed", embed}, {"heads", heads}, {"depth", depth}, {"mlp_ratio", mlp_ratio},
+    return {{"task", "forecast"},
+            {"channels", channels},
+            {"out_channels", out_channels},
+            {"height", height},
+            {"width", width},
+            {"patch", patch},
+            {"embed", embed},
+            {"heads", heads},
+            {"depth", depth},
+            {"mlp_ratio", mlp_ratio},
             {"decoder_depth", decoder_depth}};
   }
   /// Throws Error where a field is absent or of the wrong kind; other fields are passed over.
   static ForecasterConfig from(Json const& json) {
     auto const size = [&](char const* field) { return json.get<Index>(field); };
-    return {size("channels"), size("out_channels"), size("height"), size("width"), size("patch"), size("embed"), size("heads"),
-            size("depth"), json.get<double>("mlp_ratio"), size("decoder_depth")};
+    return {size("channels"),     size("out_channels"), size("height"),
+            size("width"),        size("patch"),        size("embed"),
+            size("heads"),        size("depth"),        json.get<double>("mlp_ratio"),
+            size("decoder_depth")};
   }
 };
 
@@ -47,32 +57,35 @@ struct PositionAndLead {
 
 /// The gradients of PositionAndLead's parameters from that of the tokens [B L, D].
 template <class T, class Space>
-void pull_position_and_lead(Context<Space> const& context, Index images, Index locations, Index embed, T const* gradient,
-                            T const* lead_time, T* position, T* weight, T* bias) {
-  context.loop("dchag::forecaster::position", locations * embed, KOKKOS_LAMBDA(Index at) {
-    T sum = 0;
-    for (Index b = 0; b < images; ++b) sum += gradient[b * locations * embed + at];
-    position[at] += sum;
-  });
-  context.loop("dchag::forecaster::lead", embed, KOKKOS_LAMBDA(Index e) {
-    T total = 0, weighted = 0;
-    for (Index b = 0; b < images; ++b) {
-      T sum = 0;
-      for (Index l = 0; l < locations; ++l) sum += gradient[(b * locations + l) * embed + e];
-      total += sum;
-      weighted += lead_time[b] * sum;
-    }
-    bias[e] += total;
-    weight[e] += weighted;
-  });
+void pull_position_and_lead(Context<Space> const& context, Index images, Index locations, Index embed,
+                            T const* gradient, T const* lead_time, T* position, T* weight, T* bias) {
+  context.loop(
+      "dchag::forecaster::position", locations * embed, KOKKOS_LAMBDA(Index at) {
+        T sum = 0;
+        for (Index b = 0; b < images; ++b) sum += gradient[b * locations * embed + at];
+        position[at] += sum;
+      });
+  context.loop(
+      "dchag::forecaster::lead", embed, KOKKOS_LAMBDA(Index e) {
+        T total = 0, weighted = 0;
+        for (Index b = 0; b < images; ++b) {
+          T sum = 0;
+          for (Index l = 0; l < locations; ++l) sum += gradient[(b * locations + l) * embed + e];
+          total += sum;
+          weighted += lead_time[b] * sum;
+        }
+        bias[e] += total;
+        weight[e] += weighted;
+      });
 }
 
 }  // namespace detail
 
-/// Forecasts out_channels fields from the channels of an image and a lead time (the ClimaX task): channel front end, position
-/// and lead-time embedding, transformer, head. The loss is the mean squared error weighted by the cosine of latitude.
+/// Forecasts out_channels fields from the channels of an image and a lead time (the ClimaX task): channel front end,
+/// position and lead-time embedding, transformer, head. The loss is the mean squared error weighted by the cosine of
+/// latitude.
 template <Policy... Policies>
-  requires OnePolicyPerRole<Policies...>
+requires OnePolicyPerRole<Policies...>
 class Forecaster {
   using Set = Settings<Policies...>;
 
@@ -141,10 +154,11 @@ class Forecaster {
 
     head_.backward(context, x, pixels, x);
     encoder_.backward(context, x);
-    detail::pull_position_and_lead(context, images, grid().locations(), config_.embed, static_cast<Scalar const*>(x.data),
-                                   batch.lead_time.data(), position_->gradients, lead_weight_->gradients,
-                                   lead_bias_->gradients);
-    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(x.data), front_end_.out());
+    detail::pull_position_and_lead(context, images, grid().locations(), config_.embed,
+                                   static_cast<Scalar const*>(x.data), batch.lead_time.data(), position_->gradients,
+                                   lead_weight_->gradients, lead_bias_->gradients);
+    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(x.data),
+                              front_end_.out());
     front_end_.backward(context, front_end_.out());
     return loss;
   }
@@ -198,16 +212,16 @@ class Forecaster {
   }
 
   void embed(Context<Space> const& context, Batch const& batch, Rows x) const {
-    detail::PositionAndLead<Scalar> const extra{position_->values, lead_weight_->values, lead_bias_->values,
-                                                batch.lead_time.data(), grid().locations(), config_.embed};
-    channels::rows_from_tiles(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()), extra,
-                              x.data);
+    detail::PositionAndLead<Scalar> const extra{position_->values,      lead_weight_->values, lead_bias_->values,
+                                                batch.lead_time.data(), grid().locations(),   config_.embed};
+    channels::rows_from_tiles(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()),
+                              extra, x.data);
   }
 
   void check_inputs(Batch const& batch) const {
     detail::check_images("images", batch.images, batch.size(), config_.channels, config_.height, config_.width);
-    require(static_cast<Index>(batch.lead_time.extent(0)) == batch.size(), "batch: lead_time has ", batch.lead_time.extent(0),
-            " values for ", batch.size(), " images: give one for each");
+    require(static_cast<Index>(batch.lead_time.extent(0)) == batch.size(), "batch: lead_time has ",
+            batch.lead_time.extent(0), " values for ", batch.size(), " images: give one for each");
   }
   void check_target(Batch const& batch) const {
     detail::check_images("target", batch.target, batch.size(), config_.out_channels, config_.height, config_.width);

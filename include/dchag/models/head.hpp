@@ -9,8 +9,8 @@
 
 namespace dchag {
 
-/// `depth` times Linear and GELU of one width, then a Linear to `out`: parameters head.0, head.2, ... as of a sequence in which
-/// the GELUs are numbered too. Keeps each GELU's input.
+/// `depth` times Linear and GELU of one width, then a Linear to `out`: parameters head.0, head.2, ... as of a sequence
+/// in which the GELUs are numbered too. Keeps each GELU's input.
 template <class T, class Space>
 class Head {
  public:

@@ -23,10 +23,18 @@ struct MaskedAutoencoderConfig {
 
   /// As JSON; with the tree it is what a checkpoint's "dchag.config" holds.
   Json::Object json() const {
-    Json::Object const inner{{"embed", decoder.embed}, {"heads", decoder.heads}, {"depth", decoder.depth},
-                             {"mlp_ratio", decoder.mlp_ratio}};
-    return {{"task", "masked_autoencoder"}, {"channels", channels}, {"height", height}, {"width", width}, {"patch", patch},
-            {"embed", embed}, {"heads", heads}, {"depth", depth}, {"mlp_ratio", mlp_ratio}, {"mask_ratio", mask_ratio},
+    Json::Object const inner{
+        {"embed", decoder.embed}, {"heads", decoder.heads}, {"depth", decoder.depth}, {"mlp_ratio", decoder.mlp_ratio}};
+    return {{"task", "masked_autoencoder"},
+            {"channels", channels},
+            {"height", height},
+            {"width", width},
+            {"patch", patch},
+            {"embed", embed},
+            {"heads", heads},
+            {"depth", depth},
+            {"mlp_ratio", mlp_ratio},
+            {"mask_ratio", mask_ratio},
             {"decoder", inner}};
   }
   /// Throws Error where a field is absent or of the wrong kind; other fields are passed over.
@@ -34,27 +42,35 @@ struct MaskedAutoencoderConfig {
     auto const size = [](Json const& owner, char const* field) { return owner.get<Index>(field); };
     auto const number = [](Json const& owner, char const* field) { return owner.get<double>(field); };
     Json const& inner = json.at("decoder");
-    return {size(json, "channels"), size(json, "height"), size(json, "width"), size(json, "patch"), size(json, "embed"),
-            size(json, "heads"), size(json, "depth"), number(json, "mlp_ratio"), number(json, "mask_ratio"),
+    return {size(json, "channels"),
+            size(json, "height"),
+            size(json, "width"),
+            size(json, "patch"),
+            size(json, "embed"),
+            size(json, "heads"),
+            size(json, "depth"),
+            number(json, "mlp_ratio"),
+            number(json, "mask_ratio"),
             {size(inner, "embed"), size(inner, "heads"), size(inner, "depth"), number(inner, "mlp_ratio")}};
   }
 };
 
 namespace detail {
 
-/// Which location of which image is where: slot [B, L] is the encoder's row of a visible location, -1 for a hidden one; hidden
-/// [B, L - kept] lists the hidden ones in order.
+/// Which location of which image is where: slot [B, L] is the encoder's row of a visible location, -1 for a hidden one;
+/// hidden [B, L - kept] lists the hidden ones in order.
 template <class Space>
-void sort_locations(Context<Space> const& context, Index images, Index locations, Index kept, Index const* keep, Index* slot,
-                    Index* hidden) {
-  context.loop("dchag::masked_autoencoder::sort_locations", images, KOKKOS_LAMBDA(Index b) {
-    Index* const slots = slot + b * locations;
-    for (Index l = 0; l < locations; ++l) slots[l] = -1;
-    for (Index k = 0; k < kept; ++k) slots[keep[b * kept + k]] = b * kept + k;
-    Index next = 0;
-    for (Index l = 0; l < locations && next < locations - kept; ++l)
-      if (slots[l] < 0) hidden[b * (locations - kept) + next++] = l;
-  });
+void sort_locations(Context<Space> const& context, Index images, Index locations, Index kept, Index const* keep,
+                    Index* slot, Index* hidden) {
+  context.loop(
+      "dchag::masked_autoencoder::sort_locations", images, KOKKOS_LAMBDA(Index b) {
+        Index* const slots = slot + b * locations;
+        for (Index l = 0; l < locations; ++l) slots[l] = -1;
+        for (Index k = 0; k < kept; ++k) slots[keep[b * kept + k]] = b * kept + k;
+        Index next = 0;
+        for (Index l = 0; l < locations && next < locations - kept; ++l)
+          if (slots[l] < 0) hidden[b * (locations - kept) + next++] = l;
+      });
 }
 
 template <class T>
@@ -70,47 +86,51 @@ struct PositionOfKept {
 
 /// full[b, l, e] = position[l, e] + (visible[slot, e] or the mask token)
 template <class T, class Space>
-void fill_in(Context<Space> const& context, Index images, Index locations, Index embed, Index const* slot, T const* visible,
-             T const* mask_token, T const* position, T* full) {
-  context.loop("dchag::masked_autoencoder::fill_in", images * locations, KOKKOS_LAMBDA(Index row) {
-    T const* const from = slot[row] < 0 ? mask_token : visible + slot[row] * embed;
-    T const* const at = position + row % locations * embed;
-    for (Index e = 0; e < embed; ++e) full[row * embed + e] = from[e] + at[e];
-  });
+void fill_in(Context<Space> const& context, Index images, Index locations, Index embed, Index const* slot,
+             T const* visible, T const* mask_token, T const* position, T* full) {
+  context.loop(
+      "dchag::masked_autoencoder::fill_in", images * locations, KOKKOS_LAMBDA(Index row) {
+        T const* const from = slot[row] < 0 ? mask_token : visible + slot[row] * embed;
+        T const* const at = position + row % locations * embed;
+        for (Index e = 0; e < embed; ++e) full[row * embed + e] = from[e] + at[e];
+      });
 }
 
 /// The backward pass of fill_in: gradients of the visible rows written, those of position and mask token added.
 template <class T, class Space>
 void pull_fill_in(Context<Space> const& context, Index images, Index locations, Index embed, Index const* slot,
                   T const* gradient, T* visible, T* mask_token, T* position) {
-  context.loop("dchag::masked_autoencoder::pull_visible", images * locations, KOKKOS_LAMBDA(Index row) {
-    for (Index e = 0; slot[row] >= 0 && e < embed; ++e) visible[slot[row] * embed + e] = gradient[row * embed + e];
-  });
-  context.loop("dchag::masked_autoencoder::pull_position", embed, KOKKOS_LAMBDA(Index e) {
-    T masked = 0;
-    for (Index l = 0; l < locations; ++l) {
-      T sum = 0;
-      for (Index b = 0; b < images; ++b) {
-        T const value = gradient[(b * locations + l) * embed + e];
-        sum += value;
-        if (slot[b * locations + l] < 0) masked += value;
-      }
-      position[l * embed + e] += sum;
-    }
-    mask_token[e] += masked;
-  });
+  context.loop(
+      "dchag::masked_autoencoder::pull_visible", images * locations, KOKKOS_LAMBDA(Index row) {
+        for (Index e = 0; slot[row] >= 0 && e < embed; ++e) visible[slot[row] * embed + e] = gradient[row * embed + e];
+      });
+  context.loop(
+      "dchag::masked_autoencoder::pull_position", embed, KOKKOS_LAMBDA(Index e) {
+        T masked = 0;
+        for (Index l = 0; l < locations; ++l) {
+          T sum = 0;
+          for (Index b = 0; b < images; ++b) {
+            T const value = gradient[(b * locations + l) * embed + e];
+            sum += value;
+            if (slot[b * locations + l] < 0) masked += value;
+          }
+          position[l * embed + e] += sum;
+        }
+        mask_token[e] += masked;
+      });
 }
 
 /// position[l, e] += sum of the gradients of the encoder's rows that sit at location l.
 template <class T, class Space>
 void pull_kept_position(Context<Space> const& context, Index images, Index locations, Index embed, Index const* slot,
                         T const* gradient, T* position) {
-  context.loop("dchag::masked_autoencoder::pull_kept_position", locations, KOKKOS_LAMBDA(Index l) {
-    for (Index b = 0; b < images; ++b) {
-      Index const row = slot[b * locations + l];
-      for (Index e = 0; row >= 0 && e < embed; ++e) position[l * embed + e] += gradient[row * embed + e];
-    }
-  });
+  context.loop(
+      "dchag::masked_autoencoder::pull_kept_position", locations, KOKKOS_LAMBDA(Index l) {
+        for (Index b = 0; b < images; ++b) {
+          Index const row = slot[b * locations + l];
+          for (Index e = 0; row >= 0 && e < embed; ++e) position[l * embed + e] += gradient[row * embed + e];
+        }
+      });
 }
 
 /// some[r] = all[image * locations + hidden[r]], row by row; or the other way, with zero for all other rows.
@@ -118,23 +138,25 @@ template <class T, class Space>
 void hidden_rows(Context<Space> const& context, Index images, Index locations, Index per_image, Index embed,
                  Index const* hidden, T* all, T* some, bool back) {
   if (back) context.fill(reshape<T*, Space>(all, images * locations * embed), T{0});
-  context.loop("dchag::masked_autoencoder::hidden_rows", images * per_image, KOKKOS_LAMBDA(Index row) {
-    T* const one = all + (row / per_image * locations + hidden[row]) * embed;
-    T* const other = some + row * embed;
-    for (Index e = 0; e < embed; ++e)
-      if (back)
-        one[e] = other[e];
-      else
-        other[e] = one[e];
-  });
+  context.loop(
+      "dchag::masked_autoencoder::hidden_rows", images * per_image, KOKKOS_LAMBDA(Index row) {
+        T* const one = all + (row / per_image * locations + hidden[row]) * embed;
+        T* const other = some + row * embed;
+        for (Index e = 0; e < embed; ++e)
+          if (back)
+            one[e] = other[e];
+          else
+            other[e] = one[e];
+      });
 }
 
 }  // namespace detail
 
-/// Reconstructs all channels at hidden locations from the visible ones (masked autoencoding, arXiv 2111.06377). The locations
-/// are chosen first: hidden ones are neither tokenized nor aggregated. The loss is the mean squared error over hidden locations.
+/// Reconstructs all channels at hidden locations from the visible ones (masked autoencoding, arXiv 2111.06377). The
+/// locations are chosen first: hidden ones are neither tokenized nor aggregated. The loss is the mean squared error
+/// over hidden locations.
 template <Policy... Policies>
-  requires OnePolicyPerRole<Policies...>
+requires OnePolicyPerRole<Policies...>
 class MaskedAutoencoder {
   using Set = Settings<Policies...>;
 
@@ -160,12 +182,15 @@ class MaskedAutoencoder {
         encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}),
         decoder_embed_(begin(mesh, parameters_, "decoder"), "decoder_embed", config.embed, config.decoder.embed),
         mask_token_(&parameters_.add("mask_token", {1, 1, config.decoder.embed}, normal(0.02))),
-        decoder_position_(&parameters_.add("decoder.pos_embed", {1, grid().locations(), config.decoder.embed}, normal(0.02))),
+        decoder_position_(
+            &parameters_.add("decoder.pos_embed", {1, grid().locations(), config.decoder.embed}, normal(0.02))),
         decoder_(parameters_, config.decoder, "decoder."),
-        prediction_(begin(mesh, parameters_, "head"), "decoder_pred", config.decoder.embed, config.channels * grid().pixels()) {
-    require(config.mask_ratio >= 0 && config.mask_ratio < 1, "mask_ratio = ", config.mask_ratio, ": expected 0 <= mask_ratio < 1");
-    require(config.kept() < grid().locations(), "mask_ratio = ", config.mask_ratio, " hides none of ", grid().locations(),
-            " locations: use a larger ratio or a smaller patch");
+        prediction_(begin(mesh, parameters_, "head"), "decoder_pred", config.decoder.embed,
+                    config.channels * grid().pixels()) {
+    require(config.mask_ratio >= 0 && config.mask_ratio < 1, "mask_ratio = ", config.mask_ratio,
+            ": expected 0 <= mask_ratio < 1");
+    require(config.kept() < grid().locations(), "mask_ratio = ", config.mask_ratio, " hides none of ",
+            grid().locations(), " locations: use a larger ratio or a smaller patch");
     if (!options.storage) return;
     parameters_.allocate(options.seed);
     detail::set_positions(*position_, config.height / config.patch, config.width / config.patch);
@@ -205,8 +230,8 @@ class MaskedAutoencoder {
       detail::hidden_rows(context, images, locations, hidden, rows.columns, sorted.hidden, full.data, rows.data, false);
       prediction_.forward(context, rows, pixels);
       double const slope = 2 * weight / static_cast<double>(images * hidden * prediction_.out());
-      loss = detail::reconstruction_error(context, grid(), images * hidden, hidden, sorted.hidden, batch.images.data(), slope,
-                                          pixels.data);
+      loss = detail::reconstruction_error(context, grid(), images * hidden, hidden, sorted.hidden, batch.images.data(),
+                                          slope, pixels.data);
       prediction_.backward(context, rows, pixels, rows);
       detail::hidden_rows(context, images, locations, hidden, rows.columns, sorted.hidden, full.data, rows.data, true);
     }
@@ -214,14 +239,16 @@ class MaskedAutoencoder {
     {
       auto inner = workspace.scope();
       Rows const visible = workspace.template push<Scalar**>(images * kept, config_.decoder.embed);
-      detail::pull_fill_in(context, images, locations, config_.decoder.embed, sorted.slot, static_cast<Scalar const*>(full.data),
-                           visible.data, mask_token_->gradients, decoder_position_->gradients);
+      detail::pull_fill_in(context, images, locations, config_.decoder.embed, sorted.slot,
+                           static_cast<Scalar const*>(full.data), visible.data, mask_token_->gradients,
+                           decoder_position_->gradients);
       decoder_embed_.backward(context, x, visible, x);
     }
     encoder_.backward(context, x);
-    detail::pull_kept_position(context, images, locations, config_.embed, sorted.slot, static_cast<Scalar const*>(x.data),
-                               position_->gradients);
-    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(x.data), front_end_.out());
+    detail::pull_kept_position(context, images, locations, config_.embed, sorted.slot,
+                               static_cast<Scalar const*>(x.data), position_->gradients);
+    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(x.data),
+                              front_end_.out());
     front_end_.backward(context, front_end_.out());
     return loss;
   }
@@ -236,11 +263,12 @@ class MaskedAutoencoder {
       auto inner = context.workspace().scope();
       Rows const full = decode(context, batch, sorted);
       Rows const rows = context.workspace().template push<Scalar**>(images * hidden, config_.decoder.embed);
-      detail::hidden_rows(context, images, grid().locations(), hidden, rows.columns, sorted.hidden, full.data, rows.data, false);
+      detail::hidden_rows(context, images, grid().locations(), hidden, rows.columns, sorted.hidden, full.data,
+                          rows.data, false);
       prediction_.forward(context, rows, pixels);
     }
-    return detail::reconstruction_error(context, grid(), images * hidden, hidden, sorted.hidden, batch.images.data(), 0.0,
-                                        pixels.data);
+    return detail::reconstruction_error(context, grid(), images * hidden, hidden, sorted.hidden, batch.images.data(),
+                                        0.0, pixels.data);
   }
 
   /// The reconstruction [B, channels, height, width] of all locations, visible ones too.
@@ -254,7 +282,8 @@ class MaskedAutoencoder {
   }
 
   /// The encoder's answer [B, locations, embed] to whole images [B, channels, height, width].
-  void features(Context<Space> const& context, View<Scalar const****, Space> const& images, View<Scalar***, Space> const& out) {
+  void features(Context<Space> const& context, View<Scalar const****, Space> const& images,
+                View<Scalar***, Space> const& out) {
     auto scope = context.workspace().scope();
     Index const count = static_cast<Index>(images.extent(0)), locations = grid().locations();
     detail::check_images("images", images, count, config_.channels, config_.height, config_.width);
@@ -284,7 +313,8 @@ class MaskedAutoencoder {
 
   void check(Batch const& batch) const {
     detail::check_images("images", batch.images, batch.size(), config_.channels, config_.height, config_.width);
-    require(static_cast<Index>(batch.keep.extent(0)) == batch.size() && static_cast<Index>(batch.keep.extent(1)) == config_.kept(),
+    require(static_cast<Index>(batch.keep.extent(0)) == batch.size() &&
+                static_cast<Index>(batch.keep.extent(1)) == config_.kept(),
             "batch: keep is [", batch.keep.extent(0), ", ", batch.keep.extent(1), "], expected [", batch.size(), ", ",
             config_.kept(), "]: mask_ratio = ", config_.mask_ratio, " of ", grid().locations(), " locations");
   }
@@ -298,9 +328,9 @@ class MaskedAutoencoder {
   }
 
   void add_position(Context<Space> const& context, Index const* keep, Rows x) const {
-    channels::rows_from_tiles(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()),
-                              detail::PositionOfKept<Scalar>{position_->values, keep, grid().locations(), config_.embed},
-                              x.data);
+    channels::rows_from_tiles(
+        context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()),
+        detail::PositionOfKept<Scalar>{position_->values, keep, grid().locations(), config_.embed}, x.data);
   }
 
   /// What the decoder sees: projected encoder rows x at visible locations, the mask token elsewhere, and positions.
@@ -308,9 +338,9 @@ class MaskedAutoencoder {
     auto scope = context.workspace().scope();
     Rows const visible = context.workspace().template push<Scalar**>(x.rows, config_.decoder.embed);
     decoder_embed_.forward(context, x, visible);
-    detail::fill_in(context, images, grid().locations(), config_.decoder.embed, sorted.slot, static_cast<Scalar const*>(visible.data),
-                    static_cast<Scalar const*>(mask_token_->values), static_cast<Scalar const*>(decoder_position_->values),
-                    full.data);
+    detail::fill_in(context, images, grid().locations(), config_.decoder.embed, sorted.slot,
+                    static_cast<Scalar const*>(visible.data), static_cast<Scalar const*>(mask_token_->values),
+                    static_cast<Scalar const*>(decoder_position_->values), full.data);
   }
 
   /// The decoder's rows [B L, decoder.embed], pushed on the workspace.

@@ -5,9 +5,9 @@
 
 namespace dchag::detail {
 
-/// Sets a position embedding [1, rows * columns, D] to half of the sines and cosines of each location's column and row at D/4
-/// frequencies from 1 to 1/10000 (Vaswani et al., arXiv 1706.03762, in two dimensions; features left over stay zero), so that
-/// near locations start alike.
+/// Sets a position embedding [1, rows * columns, D] to half of the sines and cosines of each location's column and row
+/// at D/4 frequencies from 1 to 1/10000 (Vaswani et al., arXiv 1706.03762, in two dimensions; features left over stay
+/// zero), so that near locations start alike.
 template <class T, class Space>
 void set_positions(Parameter<T, Space> const& parameter, Index rows, Index columns) {
   Index const embed = parameter.shape.back(), quarter = embed / 4;
@@ -17,7 +17,8 @@ void set_positions(Parameter<T, Space> const& parameter, Index rows, Index colum
   for (Index location = 0; location < rows * columns; ++location)
     for (Index i = 0; i < quarter; ++i) {
       double const frequency = std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(quarter));
-      double const x = frequency * static_cast<double>(location % columns), y = frequency * static_cast<double>(location / columns);
+      double const x = frequency * static_cast<double>(location % columns),
+                   y = frequency * static_cast<double>(location / columns);
       double const features[] = {std::sin(x), std::cos(x), std::sin(y), std::cos(y)};
       for (Index k = 0; k < 4; ++k) host(location, k * quarter + i) = static_cast<T>(0.5 * features[k]);
     }

@@ -13,10 +13,11 @@ namespace dchag {
 
 /// What the policies of a model say, defaults included.
 template <Policy... Policies>
-  requires OnePolicyPerRole<Policies...>
+requires OnePolicyPerRole<Policies...>
 struct Settings {
   using Scalar = typename find_policy<role::Precision, Precision<float>, Policies...>::Scalar;
-  using Space = typename find_policy<role::Space, dchag::Space<Kokkos::DefaultExecutionSpace>, Policies...>::execution_space;
+  using Space =
+      typename find_policy<role::Space, dchag::Space<Kokkos::DefaultExecutionSpace>, Policies...>::execution_space;
   using Tree = find_policy<role::Tree, dchag::Tree<CrossAttention<1>>, Policies...>;
   using Order = typename find_policy<role::Evaluate, Evaluate<Auto>, Policies...>::order;
   using Parallel = find_policy<role::Parallel, dchag::Parallel<>, Policies...>;
@@ -45,14 +46,15 @@ Json tree_json() {
 template <class V>
 void check_images(char const* field, V const& images, Index batch, Index channels, Index height, Index width) {
   auto const extent = [&](unsigned axis) { return static_cast<Index>(images.extent(axis)); };
-  require(batch > 0 && extent(0) == batch && extent(1) == channels && extent(2) == height && extent(3) == width, "batch: ",
-          field, " is [", extent(0), ", ", extent(1), ", ", extent(2), ", ", extent(3), "], expected [", batch > 0 ? batch : 1,
-          ", ", channels, ", ", height, ", ", width, "]");
+  require(batch > 0 && extent(0) == batch && extent(1) == channels && extent(2) == height && extent(3) == width,
+          "batch: ", field, " is [", extent(0), ", ", extent(1), ", ", extent(2), ", ", extent(3), "], expected [",
+          batch > 0 ? batch : 1, ", ", channels, ", ", height, ", ", width, "]");
 }
 
 inline void check_one_model_rank(Mesh const& mesh) {
-  require(mesh.model().size() == 1 && mesh.shard().size() == 1, "mesh: model = ", mesh.model().size(), ", shard = ",
-          mesh.shard().size(), ": this model runs whole on every rank; leave both at 1, and all ranks are data-parallel");
+  require(mesh.model().size() == 1 && mesh.shard().size() == 1, "mesh: model = ", mesh.model().size(),
+          ", shard = ", mesh.shard().size(),
+          ": this model runs whole on every rank; leave both at 1, and all ranks are data-parallel");
 }
 
 }  // namespace detail

@@ -7,13 +7,13 @@
 
 namespace dchag::channels {
 
-/// Cross-attention over the channels of a group, in the order of evaluation that the policy allows and that is cheapest for the
-/// rows at hand.
+/// Cross-attention over the channels of a group, in the order of evaluation that the policy allows and that is cheapest
+/// for the rows at hand.
 template <class T, class Space, EvaluationOrder Policy>
 class AttentionLeaf {
  public:
-  AttentionLeaf(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape, Tokenizer<T, Space>& tokenizer,
-                ChannelGroup group)
+  AttentionLeaf(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape,
+                Tokenizer<T, Space>& tokenizer, ChannelGroup group)
       : attention_(parameters, prefix, shape),
         size_{0, group.count, tokenizer.patch(), shape.embed, shape.heads},
         materialized_(attention_, tokenizer, group),

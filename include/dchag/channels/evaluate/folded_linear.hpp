@@ -10,8 +10,8 @@ namespace dchag::channels {
 
 namespace detail {
 
-/// What kernels need of a run of Linear levels: weights and biases of each level, the coefficient of every channel in its token
-/// of the level and the bias of every token, and the gradients of these.
+/// What kernels need of a run of Linear levels: weights and biases of each level, the coefficient of every channel in
+/// its token of the level and the bias of every token, and the gradients of these.
 template <class T>
 struct LinearChain {
   static constexpr int max_levels = 8;
@@ -49,46 +49,51 @@ struct FoldedWeights {
 
 template <class T, class Space>
 void fold_chain(Context<Space> const& context, LinearChain<T> const& chain, Index channels) {
-  context.loop("dchag::channels::fold_coefficients", channels, KOKKOS_LAMBDA(Index c) {
-    T product = 1;
-    Index token = c;
-    for (int level = 0; level < chain.levels; ++level) {
-      product *= chain.weight[level][token];
-      chain.coefficient[level][c] = product;
-      token = chain.groups[level].of(token);
-    }
-  });
+  context.loop(
+      "dchag::channels::fold_coefficients", channels, KOKKOS_LAMBDA(Index c) {
+        T product = 1;
+        Index token = c;
+        for (int level = 0; level < chain.levels; ++level) {
+          product *= chain.weight[level][token];
+          chain.coefficient[level][c] = product;
+          token = chain.groups[level].of(token);
+        }
+      });
   for (int level = 0; level < chain.levels; ++level)
-    context.loop("dchag::channels::fold_offsets", chain.groups[level].groups, KOKKOS_LAMBDA(Index g) {
-      T sum = chain.bias[level][g];
-      Index const first = chain.groups[level].begin(g), count = chain.groups[level].size(g);
-      for (Index t = first; level > 0 && t < first + count; ++t) sum += chain.weight[level][t] * chain.offset[level - 1][t];
-      chain.offset[level][g] = sum;
-    });
+    context.loop(
+        "dchag::channels::fold_offsets", chain.groups[level].groups, KOKKOS_LAMBDA(Index g) {
+          T sum = chain.bias[level][g];
+          Index const first = chain.groups[level].begin(g), count = chain.groups[level].size(g);
+          for (Index t = first; level > 0 && t < first + count; ++t)
+            sum += chain.weight[level][t] * chain.offset[level - 1][t];
+          chain.offset[level][g] = sum;
+        });
 }
 
 template <class T, class Space>
-void fold_weights(Context<Space> const& context, FoldedWeights<T> const& folded, Index channels, T const* weight, T const* beta,
-                  T* folded_beta) {
+void fold_weights(Context<Space> const& context, FoldedWeights<T> const& folded, Index channels, T const* weight,
+                  T const* beta, T* folded_beta) {
   Index const embed = folded.embed, patch = folded.patch;
   LinearChain<T> const chain = folded.chain;
   int const top = chain.levels - 1;
-  context.loop("dchag::channels::fold_weights", channels * embed, KOKKOS_LAMBDA(Index item) {
-    Index const c = item / embed, e = item % embed;
-    T* const to = folded.at(c, e);
-    for (Index p = 0; p < patch; ++p) to[p] = chain.coefficient[top][c] * weight[item * patch + p];
-  });
-  context.loop("dchag::channels::fold_beta", chain.groups[top].groups * embed, KOKKOS_LAMBDA(Index item) {
-    Index const g = item / embed, e = item % embed;
-    T sum = chain.offset[top][g];
-    for (Index c = chain.first_channel(chain.levels, g); c < chain.first_channel(chain.levels, g + 1); ++c)
-      sum += chain.coefficient[top][c] * beta[c * embed + e];
-    folded_beta[item] = sum;
-  });
+  context.loop(
+      "dchag::channels::fold_weights", channels * embed, KOKKOS_LAMBDA(Index item) {
+        Index const c = item / embed, e = item % embed;
+        T* const to = folded.at(c, e);
+        for (Index p = 0; p < patch; ++p) to[p] = chain.coefficient[top][c] * weight[item * patch + p];
+      });
+  context.loop(
+      "dchag::channels::fold_beta", chain.groups[top].groups * embed, KOKKOS_LAMBDA(Index item) {
+        Index const g = item / embed, e = item % embed;
+        T sum = chain.offset[top][g];
+        for (Index c = chain.first_channel(chain.levels, g); c < chain.first_channel(chain.levels, g + 1); ++c)
+          sum += chain.coefficient[top][c] * beta[c * embed + e];
+        folded_beta[item] = sum;
+      });
 }
 
-/// From the gradients of the folded weights and the sums [tokens, D] of the tokens' gradients: those of W and beta are added,
-/// those of the coefficients and offsets of the last level written.
+/// From the gradients of the folded weights and the sums [tokens, D] of the tokens' gradients: those of W and beta are
+/// added, those of the coefficients and offsets of the last level written.
 template <class T, class Space>
 void unfold_weights(Context<Space> const& context, FoldedWeights<T> const& folded, Index channels, T const* weight,
                     T const* beta, T const* dsum, T* dweight, T* dbeta) {
@@ -96,22 +101,26 @@ void unfold_weights(Context<Space> const& context, FoldedWeights<T> const& folde
   Index const embed = folded.embed, patch = folded.patch;
   LinearChain<T> const chain = folded.chain;
   int const top = chain.levels - 1;
-  context.teams("dchag::channels::unfold_weights", channels, 32, 0, KOKKOS_LAMBDA(Team const& team) {
-    Index const c = team.league_rank(), g = chain.token_of(chain.levels, c);
-    T const coefficient = chain.coefficient[top][c];
-    T total = 0;
-    Kokkos::parallel_reduce(Kokkos::TeamVectorRange(team, embed), [&](Index e, T& part) {
-      T const* const from = folded.at(c, e);
-      Index const at = c * embed + e;
-      for (Index p = 0; p < patch; ++p) {
-        part += from[p] * weight[at * patch + p];
-        dweight[at * patch + p] += coefficient * from[p];
-      }
-      part += dsum[g * embed + e] * beta[at];
-      dbeta[at] += coefficient * dsum[g * embed + e];
-    }, total);
-    Kokkos::single(Kokkos::PerTeam(team), [&] { chain.dcoefficient[c] = total; });
-  });
+  context.teams(
+      "dchag::channels::unfold_weights", channels, 32, 0, KOKKOS_LAMBDA(Team const& team) {
+        Index const c = team.league_rank(), g = chain.token_of(chain.levels, c);
+        T const coefficient = chain.coefficient[top][c];
+        T total = 0;
+        Kokkos::parallel_reduce(
+            Kokkos::TeamVectorRange(team, embed),
+            [&](Index e, T& part) {
+              T const* const from = folded.at(c, e);
+              Index const at = c * embed + e;
+              for (Index p = 0; p < patch; ++p) {
+                part += from[p] * weight[at * patch + p];
+                dweight[at * patch + p] += coefficient * from[p];
+              }
+              part += dsum[g * embed + e] * beta[at];
+              dbeta[at] += coefficient * dsum[g * embed + e];
+            },
+            total);
+        Kokkos::single(Kokkos::PerTeam(team), [&] { chain.dcoefficient[c] = total; });
+      });
   context.fill(reshape<T*, Space>(chain.doffset[top], chain.groups[top].groups), T{0});
   linalg::add_row_sums(context, linalg::Matrix<T const>(dsum, chain.groups[top].groups, embed), chain.doffset[top]);
 }
@@ -119,39 +128,42 @@ void unfold_weights(Context<Space> const& context, FoldedWeights<T> const& folde
 /// dweight [tokens below] of one level; the gradients of coefficients and offsets move to the level below it.
 template <class T, class Space>
 void unfold_level(Context<Space> const& context, LinearChain<T> const& chain, int level, Index channels, T* dweight) {
-  context.loop("dchag::channels::unfold_level", chain.groups[level].tokens, KOKKOS_LAMBDA(Index t) {
-    T const doffset = chain.doffset[level][chain.groups[level].of(t)];
-    T sum = 0;
-    for (Index c = chain.first_channel(level, t); c < chain.first_channel(level, t + 1); ++c)
-      sum += (level > 0 ? chain.coefficient[level - 1][c] : T{1}) * chain.dcoefficient[c];
-    if (level > 0) {
-      sum += chain.offset[level - 1][t] * doffset;
-      chain.doffset[level - 1][t] = chain.weight[level][t] * doffset;
-    }
-    dweight[t] = sum;
-  });
-  context.loop("dchag::channels::unfold_coefficients", channels,
-               KOKKOS_LAMBDA(Index c) { chain.dcoefficient[c] *= chain.weight[level][chain.token_of(level, c)]; });
+  context.loop(
+      "dchag::channels::unfold_level", chain.groups[level].tokens, KOKKOS_LAMBDA(Index t) {
+        T const doffset = chain.doffset[level][chain.groups[level].of(t)];
+        T sum = 0;
+        for (Index c = chain.first_channel(level, t); c < chain.first_channel(level, t + 1); ++c)
+          sum += (level > 0 ? chain.coefficient[level - 1][c] : T{1}) * chain.dcoefficient[c];
+        if (level > 0) {
+          sum += chain.offset[level - 1][t] * doffset;
+          chain.doffset[level - 1][t] = chain.weight[level][t] * doffset;
+        }
+        dweight[t] = sum;
+      });
+  context.loop(
+      "dchag::channels::unfold_coefficients", channels,
+      KOKKOS_LAMBDA(Index c) { chain.dcoefficient[c] *= chain.weight[level][chain.token_of(level, c)]; });
 }
 
 template <class T, class Space>
 void add_to(Context<Space> const& context, Index count, T const* from, T* to) {
-  context.loop("dchag::channels::add_to", count, KOKKOS_LAMBDA(Index at) { to[at] += from[at]; });
+  context.loop(
+      "dchag::channels::add_to", count, KOKKOS_LAMBDA(Index at) { to[at] += from[at]; });
 }
 
 }  // namespace detail
 
-/// The Linear levels that a tree begins with, evaluated as one matrix product a group of the last of them: with omega_c the
-/// product of the weights on the way of channel c, token g = sum_c omega_c W_c x_c + (sum_c omega_c beta_c + bias), whose
-/// inner size is the group's channels times P. Nothing is kept.
+/// The Linear levels that a tree begins with, evaluated as one matrix product a group of the last of them: with omega_c
+/// the product of the weights on the way of channel c, token g = sum_c omega_c W_c x_c + (sum_c omega_c beta_c + bias),
+/// whose inner size is the group's channels times P. Nothing is kept.
 template <class T, class Space>
 class FoldedLinear {
  public:
   /// units[l][g] are the units of level l; they stay where they are.
   FoldedLinear(std::vector<std::vector<LinearUnit<T, Space>*>> units, Tokenizer<T, Space>& tokenizer)
       : units_(std::move(units)), tokenizer_(&tokenizer) {
-    require(units_.size() <= detail::LinearChain<T>::max_levels, "Tree: ", units_.size(), " Linear levels in a row, of which one does the same: use at most ",
-            detail::LinearChain<T>::max_levels);
+    require(units_.size() <= detail::LinearChain<T>::max_levels, "Tree: ", units_.size(),
+            " Linear levels in a row, of which one does the same: use at most ", detail::LinearChain<T>::max_levels);
     Index tokens = tokenizer.channels();
     for (std::size_t level = 0; level < units_.size(); ++level) {
       chain_.groups[level] = {tokens, static_cast<Index>(units_[level].size())};
@@ -197,8 +209,8 @@ class FoldedLinear {
     for (Index g = 0; g < tokens(); ++g) {
       T* const token = out + g * embed * pitch;
       kernels::spread_bias(context, tiling, embed, static_cast<T const*>(folded_beta_ + g * embed), false, token);
-      linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, folded_of(folded_, g), patches_of(tiling, x, g), T{1},
-                   tile_matrix(token, embed, tiling));
+      linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, folded_of(folded_, g), patches_of(tiling, x, g),
+                   T{1}, tile_matrix(token, embed, tiling));
     }
   }
 
@@ -206,8 +218,9 @@ class FoldedLinear {
     Index const embed = tokenizer_->embed(), pitch = tiling.pitch;
     linalg::add_row_sums(context, tile_matrix(gradient, tokens() * embed, tiling), dsum_);
     for (Index g = 0; g < tokens(); ++g)
-      linalg::gemm(context, linalg::Op::none, linalg::Op::transpose, T{1}, tile_matrix(gradient + g * embed * pitch, embed, tiling),
-                   patches_of(tiling, x, g), T{1}, folded_of(dfolded_, g));
+      linalg::gemm(context, linalg::Op::none, linalg::Op::transpose, T{1},
+                   tile_matrix(gradient + g * embed * pitch, embed, tiling), patches_of(tiling, x, g), T{1},
+                   folded_of(dfolded_, g));
   }
 
   void finish(Context<Space> const& context) const {
@@ -222,7 +235,8 @@ class FoldedLinear {
       Groups const groups = chain_.groups[level];
       for (Index g = 0; g < groups.groups; ++g) {
         auto const& unit = *units_[static_cast<std::size_t>(level)][static_cast<std::size_t>(g)];
-        detail::add_to(context, groups.size(g), static_cast<T const*>(dweight + groups.begin(g)), unit.weight().gradients);
+        detail::add_to(context, groups.size(g), static_cast<T const*>(dweight + groups.begin(g)),
+                       unit.weight().gradients);
         detail::add_to(context, 1, static_cast<T const*>(chain_.doffset[level] + g), unit.bias().gradients);
       }
     }

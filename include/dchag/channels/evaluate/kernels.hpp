@@ -21,7 +21,8 @@ void with_head_block(Index heads, F const& f) {
   f(std::integral_constant<int, 1>());
 }
 
-/// s[c, i, n] = sigma[c, i] + sum_p r[c, i, p] x[c, p, n]; with max and normalizer given, exp(s - max) / normalizer instead.
+/// s[c, i, n] = sigma[c, i] + sum_p r[c, i, p] x[c, p, n]; with max and normalizer given, exp(s - max) / normalizer
+/// instead.
 template <class T, class Space, int head_block>
 struct Scores {
   Index heads, patch, pitch, blocks;
@@ -59,37 +60,41 @@ void scores(Context<Space> const& context, Tiling const& tiling, Index channels,
 
 /// m[e, n] = bias[e], or += where accumulate.
 template <class T, class Space>
-void spread_bias(Context<Space> const& context, Tiling const& tiling, Index rows, T const* bias, bool accumulate, T* m) {
+void spread_bias(Context<Space> const& context, Tiling const& tiling, Index rows, T const* bias, bool accumulate,
+                 T* m) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop("dchag::channels::spread_bias", rows * blocks, KOKKOS_LAMBDA(Index item) {
-    T* const place = m + item / blocks * pitch + item % blocks * lanes;
-    L const value = broadcast<L>(bias[item / blocks]);
-    store(place, accumulate ? load<L>(place) + value : value);
-  });
+  context.loop(
+      "dchag::channels::spread_bias", rows * blocks, KOKKOS_LAMBDA(Index item) {
+        T* const place = m + item / blocks * pitch + item % blocks * lanes;
+        L const value = broadcast<L>(bias[item / blocks]);
+        store(place, accumulate ? load<L>(place) + value : value);
+      });
 }
 
 /// Turns scores [c, h, pitch] into weights over c in place; leaves the maximum and the normalizer [h, pitch].
 template <class T, class Space>
-void softmax(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, T* s, T* max, T* normalizer) {
+void softmax(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, T* s, T* max,
+             T* normalizer) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, step = heads * pitch;
-  context.loop("dchag::channels::softmax", heads * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const at = item / blocks * pitch + item % blocks * lanes;
-    L largest = load<L>(s + at), sum{};
-    for (Index c = 1; c < channels; ++c) largest = dchag::max(largest, load<L>(s + c * step + at));
-    for (Index c = 0; c < channels; ++c) {
-      L const weight = lanes_exp<T>(load<L>(s + c * step + at) - largest);
-      store(s + c * step + at, weight);
-      sum += weight;
-    }
-    L const scale = broadcast<L>(T{1}) / sum;
-    for (Index c = 0; c < channels; ++c) store(s + c * step + at, load<L>(s + c * step + at) * scale);
-    store(max + at, largest);
-    store(normalizer + at, sum);
-  });
+  context.loop(
+      "dchag::channels::softmax", heads * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const at = item / blocks * pitch + item % blocks * lanes;
+        L largest = load<L>(s + at), sum{};
+        for (Index c = 1; c < channels; ++c) largest = dchag::max(largest, load<L>(s + c * step + at));
+        for (Index c = 0; c < channels; ++c) {
+          L const weight = lanes_exp<T>(load<L>(s + c * step + at) - largest);
+          store(s + c * step + at, weight);
+          sum += weight;
+        }
+        L const scale = broadcast<L>(T{1}) / sum;
+        for (Index c = 0; c < channels; ++c) store(s + c * step + at, load<L>(s + c * step + at) * scale);
+        store(max + at, largest);
+        store(normalizer + at, sum);
+      });
 }
 
 /// Weights from scores [c, h, pitch] in place, with the maximum and the normalizer that softmax left.
@@ -99,18 +104,20 @@ void weights_again(Context<Space> const& context, Tiling const& tiling, Index ch
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop("dchag::channels::weights_again", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const n = item % blocks * lanes, row = item / blocks, at = row % heads * pitch + n;
-    T* const place = s + row * pitch + n;
-    store(place, lanes_exp<T>(load<L>(place) - load<L>(max + at)) / load<L>(normalizer + at));
-  });
+  context.loop(
+      "dchag::channels::weights_again", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const n = item % blocks * lanes, row = item / blocks, at = row % heads * pitch + n;
+        T* const place = s + row * pitch + n;
+        store(place, lanes_exp<T>(load<L>(place) - load<L>(max + at)) / load<L>(normalizer + at));
+      });
 }
 
 /// sum[i, e, n] (+)= sum_c a[c, i, n] (t[c, e, n] + beta[c, e]); beta may be null.
 template <class T, class Space, int head_block>
 struct WeightedSum {
   static constexpr int feature_block = on_host<Space> ? 3 : 2;
-  static constexpr Index ahead = 4;  // channels between a token and the one fetched meanwhile: hardware does not guess the stride
+  static constexpr Index ahead =
+      4;  // channels between a token and the one fetched meanwhile: hardware does not guess the stride
   Index channels, heads, embed, pitch, blocks;
   bool accumulate;
   T const *a, *t, *beta;  // [c, h, pitch], [c, D, pitch], [c, D]
@@ -149,8 +156,8 @@ struct WeightedSum {
 };
 
 template <class T, class Space>
-void weighted_sum(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index embed, T const* a,
-                  T const* t, T const* beta, bool accumulate, T* sum) {
+void weighted_sum(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index embed,
+                  T const* a, T const* t, T const* beta, bool accumulate, T* sum) {
   Index const blocks = tiling.width / lane_count<T, Space>;
   with_head_block(heads, [&](auto block) {
     using Kernel = WeightedSum<T, Space, block()>;
@@ -168,7 +175,7 @@ struct PullTokens {
   static constexpr int channel_block = on_host<Space> ? 3 : 2;
   Index channels, heads, embed, pitch, blocks;
   T const *a, *delta, *y, *t, *beta, *u;  // [c, h, pitch], [h, pitch], [h, D, pitch], [c, D, pitch], [c, D], [h, D]
-  T *ds, *dt;                         // [c, h, pitch], [c, D, pitch]
+  T *ds, *dt;                             // [c, h, pitch], [c, D, pitch]
 
   template <int count>
   KOKKOS_FORCEINLINE_FUNCTION void run(Index c, Index n) const {
@@ -222,8 +229,10 @@ struct PullTokens {
 
   KOKKOS_FUNCTION void operator()(Index item) const {
     Index const groups = ceil_div(channels, channel_block);
-    // On a host a block of y stays in the thread's cache while it goes through the channels; on a device rows are coalesced.
-    Index const group = on_host<Space> ? item % groups : item / blocks, block = on_host<Space> ? item / groups : item % blocks;
+    // On a host a block of y stays in the thread's cache while it goes through the channels; on a device rows are
+    // coalesced.
+    Index const group = on_host<Space> ? item % groups : item / blocks,
+                block = on_host<Space> ? item / groups : item % blocks;
     Index const n = block * lane_count<T, Space>;
     Index c = group * channel_block;
     if (c + channel_block <= channels) return run<channel_block>(c, n);
@@ -232,8 +241,8 @@ struct PullTokens {
 };
 
 template <class T, class Space>
-void pull_tokens(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index embed, T const* a,
-                 T const* delta, T const* y, T const* t, T const* beta, T const* u, T* ds, T* dt) {
+void pull_tokens(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index embed,
+                 T const* a, T const* delta, T const* y, T const* t, T const* beta, T const* u, T* ds, T* dt) {
   Index const blocks = tiling.width / lane_count<T, Space>;
   with_head_block(heads, [&](auto block) {
     using Kernel = PullTokens<T, Space, block()>;
@@ -244,41 +253,44 @@ void pull_tokens(Context<Space> const& context, Tiling const& tiling, Index chan
 
 /// scaled[i, c, p, n] = a[c, i, n] x[c, p, n]
 template <class T, class Space>
-void scale_patches(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index patch, T const* a,
-                   T const* x, T* scaled) {
+void scale_patches(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index patch,
+                   T const* a, T const* x, T* scaled) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop("dchag::channels::scale_patches", heads * channels * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
-    L const weight = load<L>(a + (c * heads + i) * pitch + n);
-    for (Index p = 0; p < patch; ++p)
-      store(scaled + ((i * channels + c) * patch + p) * pitch + n, weight * load<L>(x + (c * patch + p) * pitch + n));
-  });
+  context.loop(
+      "dchag::channels::scale_patches", heads * channels * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
+        L const weight = load<L>(a + (c * heads + i) * pitch + n);
+        for (Index p = 0; p < patch; ++p)
+          store(scaled + ((i * channels + c) * patch + p) * pitch + n,
+                weight * load<L>(x + (c * patch + p) * pitch + n));
+      });
 }
 
 /// The attention's backward pass through the patches of a chunk, channel-math.md section 3, PatchSpace, with
 /// Y[i, c, p, n] = sum_d dz_i[d, n] G_c(i)[d, p] in `pulled` and the part of da that comes from gamma in ds:
 /// ds[c, i, n] = a (ds + sum_p Y x - delta[i, n]); then pulled[i, c, p, n] = a x.
 template <class T, class Space>
-void pull_patches(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index patch, T const* a,
-                  T const* delta, T const* x, T* pulled, T* ds) {
+void pull_patches(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index patch,
+                  T const* a, T const* delta, T const* x, T* pulled, T* ds) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop("dchag::channels::pull_patches", heads * channels * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
-    Index const at = (c * heads + i) * pitch + n;
-    L const weight = load<L>(a + at);
-    L da = load<L>(ds + at);
-    for (Index p = 0; p < patch; ++p) {
-      T* const place = pulled + ((i * channels + c) * patch + p) * pitch + n;
-      L const pixel = load<L>(x + (c * patch + p) * pitch + n);
-      da += load<L>(place) * pixel;
-      store(place, weight * pixel);
-    }
-    store(ds + at, weight * (da - load<L>(delta + i * pitch + n)));
-  });
+  context.loop(
+      "dchag::channels::pull_patches", heads * channels * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
+        Index const at = (c * heads + i) * pitch + n;
+        L const weight = load<L>(a + at);
+        L da = load<L>(ds + at);
+        for (Index p = 0; p < patch; ++p) {
+          T* const place = pulled + ((i * channels + c) * patch + p) * pitch + n;
+          L const pixel = load<L>(x + (c * patch + p) * pitch + n);
+          da += load<L>(place) * pixel;
+          store(place, weight * pixel);
+        }
+        store(ds + at, weight * (da - load<L>(delta + i * pitch + n)));
+      });
 }
 
 }  // namespace dchag::channels::kernels

@@ -13,44 +13,48 @@ void add_token_bias(Context<Space> const& context, Tiling const& tiling, Index c
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop("dchag::channels::add_token_bias", channels * embed * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const row = item / blocks;
-    T* const place = t + row * pitch + item % blocks * lanes;
-    store(place, load<L>(place) + broadcast<L>(beta[row / embed * beta_step + row % embed]));
-  });
+  context.loop(
+      "dchag::channels::add_token_bias", channels * embed * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const row = item / blocks;
+        T* const place = t + row * pitch + item % blocks * lanes;
+        store(place, load<L>(place) + broadcast<L>(beta[row / embed * beta_step + row % embed]));
+      });
 }
 
 /// out[c, i, n] = factor * sum over the features e of head i of m[c, e, n] v[e, n]; v [D] alone where v_pitch is 0.
 template <class T, class Space>
-void head_dots(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width, T const* m,
-               T const* v, Index v_pitch, T factor, T* out) {
+void head_dots(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width,
+               T const* m, T const* v, Index v_pitch, T factor, T* out) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop("dchag::channels::head_dots", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const n = item % blocks * lanes, row = item / blocks, first = row % heads * width;
-    T const* const from = m + row * width * pitch + n;
-    L total{};
-    for (Index e = 0; e < width; ++e)
-      total += load<L>(from + e * pitch) * (v_pitch == 0 ? broadcast<L>(v[first + e]) : load<L>(v + (first + e) * v_pitch + n));
-    store(out + row * pitch + n, total * factor);
-  });
+  context.loop(
+      "dchag::channels::head_dots", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const n = item % blocks * lanes, row = item / blocks, first = row % heads * width;
+        T const* const from = m + row * width * pitch + n;
+        L total{};
+        for (Index e = 0; e < width; ++e)
+          total += load<L>(from + e * pitch) *
+                   (v_pitch == 0 ? broadcast<L>(v[first + e]) : load<L>(v + (first + e) * v_pitch + n));
+        store(out + row * pitch + n, total * factor);
+      });
 }
 
 /// z[e, n] = sum_c a[c, i(e), n] v[c, e, n]
 template <class T, class Space>
-void weigh_values(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width, T const* a,
-                  T const* v, T* z) {
+void weigh_values(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width,
+                  T const* a, T const* v, T* z) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, embed = heads * width;
-  context.loop("dchag::channels::weigh_values", embed * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const n = item % blocks * lanes, e = item / blocks;
-    L total{};
-    for (Index c = 0; c < channels; ++c)
-      total += load<L>(a + (c * heads + e / width) * pitch + n) * load<L>(v + (c * embed + e) * pitch + n);
-    store(z + e * pitch + n, total);
-  });
+  context.loop(
+      "dchag::channels::weigh_values", embed * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const n = item % blocks * lanes, e = item / blocks;
+        L total{};
+        for (Index c = 0; c < channels; ++c)
+          total += load<L>(a + (c * heads + e / width) * pitch + n) * load<L>(v + (c * embed + e) * pitch + n);
+        store(z + e * pitch + n, total);
+      });
 }
 
 /// ds[c, i, n] = a (ds - delta[i, n])
@@ -60,24 +64,26 @@ void softmax_gradient(Context<Space> const& context, Tiling const& tiling, Index
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop("dchag::channels::softmax_gradient", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const n = item % blocks * lanes, row = item / blocks, at = row * pitch + n;
-    store(ds + at, load<L>(a + at) * (load<L>(ds + at) - load<L>(delta + row % heads * pitch + n)));
-  });
+  context.loop(
+      "dchag::channels::softmax_gradient", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const n = item % blocks * lanes, row = item / blocks, at = row * pitch + n;
+        store(ds + at, load<L>(a + at) * (load<L>(ds + at) - load<L>(delta + row % heads * pitch + n)));
+      });
 }
 
 /// m[c, e, n] = w[c, i(e), n] v[e, n] factor; v [D] alone where v_pitch is 0.
 template <class T, class Space>
-void scale_heads(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width, T const* w,
-                 T const* v, Index v_pitch, T factor, T* m) {
+void scale_heads(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width,
+                 T const* w, T const* v, Index v_pitch, T factor, T* m) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, embed = heads * width;
-  context.loop("dchag::channels::scale_heads", channels * embed * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const n = item % blocks * lanes, row = item / blocks, c = row / embed, e = row % embed;
-    L const value = v_pitch == 0 ? broadcast<L>(v[e]) : load<L>(v + e * v_pitch + n);
-    store(m + row * pitch + n, load<L>(w + (c * heads + e / width) * pitch + n) * value * factor);
-  });
+  context.loop(
+      "dchag::channels::scale_heads", channels * embed * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const n = item % blocks * lanes, row = item / blocks, c = row / embed, e = row % embed;
+        L const value = v_pitch == 0 ? broadcast<L>(v[e]) : load<L>(v + e * v_pitch + n);
+        store(m + row * pitch + n, load<L>(w + (c * heads + e / width) * pitch + n) * value * factor);
+      });
 }
 
 /// total[e] += factor * sum over c and n of w[c, i(e), n] k[c, e, n]
@@ -86,27 +92,34 @@ void add_weighted_keys(Context<Space> const& context, Tiling const& tiling, Inde
                        T const* w, T const* k, T factor, T* total) {
   using Team = typename Kokkos::TeamPolicy<Space>::member_type;
   Index const columns = tiling.width, pitch = tiling.pitch, embed = heads * width;
-  context.teams("dchag::channels::add_weighted_keys", embed, 32, 0, KOKKOS_LAMBDA(Team const& team) {
-    Index const e = team.league_rank();
-    T sum = 0;
-    Kokkos::parallel_reduce(Kokkos::TeamVectorRange(team, channels * columns), [&](Index item, T& part) {
-      Index const c = item / columns, n = item % columns;
-      part += w[(c * heads + e / width) * pitch + n] * k[(c * embed + e) * pitch + n];
-    }, sum);
-    Kokkos::single(Kokkos::PerTeam(team), [&] { total[e] += factor * sum; });
-  });
+  context.teams(
+      "dchag::channels::add_weighted_keys", embed, 32, 0, KOKKOS_LAMBDA(Team const& team) {
+        Index const e = team.league_rank();
+        T sum = 0;
+        Kokkos::parallel_reduce(
+            Kokkos::TeamVectorRange(team, channels * columns),
+            [&](Index item, T& part) {
+              Index const c = item / columns, n = item % columns;
+              part += w[(c * heads + e / width) * pitch + n] * k[(c * embed + e) * pitch + n];
+            },
+            sum);
+        Kokkos::single(Kokkos::PerTeam(team), [&] { total[e] += factor * sum; });
+      });
 }
 
 }  // namespace detail
 
-/// Cross-attention over channels as published: every token, key and value is formed and kept, c (3 D + h) + D numbers a row.
+/// Cross-attention over channels as published: every token, key and value is formed and kept, c (3 D + h) + D numbers a
+/// row.
 template <class T, class Space>
 class MaterializedLeaf {
  public:
   MaterializedLeaf(QueryAttention<T, Space>& attention, Tokenizer<T, Space>& tokenizer, ChannelGroup group)
       : attention_(&attention), tokenizer_(&tokenizer), group_(group) {}
 
-  Index kept_per_row() const { return group_.count * (3 * attention_->embed() + attention_->heads()) + attention_->embed(); }
+  Index kept_per_row() const {
+    return group_.count * (3 * attention_->embed() + attention_->heads()) + attention_->embed();
+  }
 
   void prepare(Context<Space> const& context) {
     dkappa_ = context.workspace().template push<T*>(attention_->embed()).data();
@@ -131,7 +144,8 @@ class MaterializedLeaf {
     attention_->project(context, tiling, false, z, out);
   }
 
-  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient) const {
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept,
+                T const* gradient) const {
     using linalg::Op;
     Index const c = group_.count, heads = attention_->heads(), embed = attention_->embed(), width = attention_->width();
     Index const pitch = tiling.pitch;
@@ -151,14 +165,19 @@ class MaterializedLeaf {
     detail::head_dots(context, tiling, c, heads, width, v, static_cast<T const*>(dz), pitch, T{1}, ds);
     detail::softmax_gradient(context, tiling, c, heads, a, static_cast<T const*>(delta), ds);
     detail::scale_heads(context, tiling, c, heads, width, a, static_cast<T const*>(dz), pitch, T{1}, dkv);  // dV
-    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, {attention_->value_weight(), c, 0}, dkv_batch, T{0}, tokens);
-    linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, dkv_batch, t_batch, T{1}, attention_->value_weight_gradient());
+    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, {attention_->value_weight(), c, 0}, dkv_batch, T{0},
+                         tokens);
+    linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, dkv_batch, t_batch, T{1},
+                        attention_->value_weight_gradient());
 
-    detail::add_weighted_keys(context, tiling, c, heads, width, static_cast<T const*>(ds), k, attention_->scale(), dkappa_);
+    detail::add_weighted_keys(context, tiling, c, heads, width, static_cast<T const*>(ds), k, attention_->scale(),
+                              dkappa_);
     detail::scale_heads(context, tiling, c, heads, width, static_cast<T const*>(ds),
                         static_cast<T const*>(attention_->query_values()), 0, attention_->scale(), dkv);  // dK
-    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, {attention_->key_weight(), c, 0}, dkv_batch, T{1}, tokens);
-    linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, dkv_batch, t_batch, T{1}, attention_->key_weight_gradient());
+    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, {attention_->key_weight(), c, 0}, dkv_batch, T{1},
+                         tokens);
+    linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, dkv_batch, t_batch, T{1},
+                        attention_->key_weight_gradient());
     for (Index channel = 0; channel < c; ++channel)
       linalg::add_row_sums(context, tile_matrix(static_cast<T const*>(dkv) + channel * embed * pitch, embed, tiling),
                            attention_->key_bias_gradient());
@@ -177,10 +196,11 @@ class MaterializedLeaf {
     return {kept, kept + size, kept + 2 * size, weights, weights + group_.count * attention_->heads() * tiling.pitch};
   }
 
-  void project(Context<Space> const& context, Tiling const& tiling, linalg::Matrix<T> weight, T const* bias, T* t, T* out) const {
+  void project(Context<Space> const& context, Tiling const& tiling, linalg::Matrix<T> weight, T const* bias, T* t,
+               T* out) const {
     Index const c = group_.count, embed = attention_->embed();
-    linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {weight, c, 0}, tokenizer_->tokens(tiling, t, c),
-                         T{0}, tokenizer_->tokens(tiling, out, c));
+    linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {weight, c, 0},
+                         tokenizer_->tokens(tiling, t, c), T{0}, tokenizer_->tokens(tiling, out, c));
     detail::add_token_bias(context, tiling, c, embed, bias, 0, out);
   }
 

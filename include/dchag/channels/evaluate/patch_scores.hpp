@@ -27,8 +27,8 @@ class PatchScores {
     dr_ = workspace.template push<T***>(c, heads, patch).data();
     sigma_ = workspace.template push<T**>(c, heads).data();
     dsigma_ = workspace.template push<T**>(c, heads).data();
-    linalg::batched_gemm(context, Op::none, Op::none, T{1}, {scorers(), c, 0}, tokenizer_->weights(group_.first, c), T{0},
-                         {{r_, heads, patch}, c, heads * patch});
+    linalg::batched_gemm(context, Op::none, Op::none, T{1}, {scorers(), c, 0}, tokenizer_->weights(group_.first, c),
+                         T{0}, {{r_, heads, patch}, c, heads * patch});
     linalg::gemm(context, Op::none, Op::transpose, T{1}, {tokenizer_->beta(group_.first), c, embed}, scorers(), T{0},
                  {sigma_, c, heads});
     context.fill(reshape<T*, Space>(dr_, c * heads * patch), T{0});
@@ -37,30 +37,31 @@ class PatchScores {
 
   /// Attention weights a [c, h, pitch]; leaves the maximum and the normalizer [h, pitch].
   void weights(Context<Space> const& context, Tiling const& tiling, T const* x, T* max, T* normalizer, T* a) const {
-    kernels::scores<T>(context, tiling, group_.count, attention_->heads(), tokenizer_->patch(), x, r_, sigma_, nullptr, nullptr,
-                       a);
+    kernels::scores<T>(context, tiling, group_.count, attention_->heads(), tokenizer_->patch(), x, r_, sigma_, nullptr,
+                       nullptr, a);
     kernels::softmax(context, tiling, group_.count, attention_->heads(), a, max, normalizer);
   }
 
   /// The same weights from the maximum and the normalizer.
   void weights_again(Context<Space> const& context, Tiling const& tiling, T const* x, T const* max, T const* normalizer,
                      T* a) const {
-    kernels::scores<T>(context, tiling, group_.count, attention_->heads(), tokenizer_->patch(), x, r_, sigma_, max, normalizer,
-                       a);
+    kernels::scores<T>(context, tiling, group_.count, attention_->heads(), tokenizer_->patch(), x, r_, sigma_, max,
+                       normalizer, a);
   }
 
-  /// From ds [c, h, pitch]: dr += ds x^T, dsigma += sum of ds over the rows. Without dr where the gradients of W and u get
-  /// the scores' part through the tokens.
+  /// From ds [c, h, pitch]: dr += ds x^T, dsigma += sum of ds over the rows. Without dr where the gradients of W and u
+  /// get the scores' part through the tokens.
   void pull(Context<Space> const& context, Tiling const& tiling, T const* x, T const* ds, bool through_tokens) const {
     Index const c = group_.count, heads = attention_->heads(), patch = tokenizer_->patch();
     linalg::add_row_sums(context, tile_matrix(ds, c * heads, tiling), dsigma_);
     if (through_tokens) return;
     linalg::batched_gemm(context, linalg::Op::none, linalg::Op::transpose, T{1},
-                         {tile_matrix(ds, heads, tiling), c, heads * tiling.pitch}, tokenizer_->patches(tiling, x, c), T{1},
-                         {{dr_, heads, patch}, c, heads * patch});
+                         {tile_matrix(ds, heads, tiling), c, heads * tiling.pitch}, tokenizer_->patches(tiling, x, c),
+                         T{1}, {{dr_, heads, patch}, c, heads * patch});
   }
 
-  /// dW_c += u^T dr_c;  dbeta_c += u^T dsigma_c;  du += sum_c dr_c W_c^T + dsigma^T beta; what went through the tokens is there.
+  /// dW_c += u^T dr_c;  dbeta_c += u^T dsigma_c;  du += sum_c dr_c W_c^T + dsigma^T beta; what went through the tokens
+  /// is there.
   void finish(Context<Space> const& context, bool through_tokens) const {
     using linalg::Op;
     Index const c = group_.count, heads = attention_->heads(), patch = tokenizer_->patch(), embed = attention_->embed();
@@ -70,7 +71,8 @@ class PatchScores {
     linalg::Batch<T> const dr({dr_, heads, patch}, c, heads * patch);
     linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, {scorers(), c, 0}, dr, T{1},
                          tokenizer_->weight_gradients(group_.first, c));
-    linalg::gemm(context, Op::none, Op::none, T{1}, dsigma, scorers(), T{1}, {tokenizer_->beta_gradient(group_.first), c, embed});
+    linalg::gemm(context, Op::none, Op::none, T{1}, dsigma, scorers(), T{1},
+                 {tokenizer_->beta_gradient(group_.first), c, embed});
     linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, dr, tokenizer_->weights(group_.first, c), T{1}, du);
   }
 

@@ -10,22 +10,24 @@ namespace detail {
 template <class T, class Space>
 void weights_to_columns(Context<Space> const& context, Index channels, Index embed, Index patch, T* weight, T* columns,
                         bool back) {
-  context.loop("dchag::channels::weights_to_columns", embed * channels, KOKKOS_LAMBDA(Index item) {
-    Index const e = back ? item % embed : item / channels, c = back ? item / embed : item % channels;
-    T* const one = weight + (c * embed + e) * patch;
-    T* const other = columns + (e * channels + c) * patch;
-    for (Index p = 0; p < patch; ++p)
-      if (back)
-        one[p] += other[p];
-      else
-        other[p] = one[p];
-  });
+  context.loop(
+      "dchag::channels::weights_to_columns", embed * channels, KOKKOS_LAMBDA(Index item) {
+        Index const e = back ? item % embed : item / channels, c = back ? item / embed : item % channels;
+        T* const one = weight + (c * embed + e) * patch;
+        T* const other = columns + (e * channels + c) * patch;
+        for (Index p = 0; p < patch; ++p)
+          if (back)
+            one[p] += other[p];
+          else
+            other[p] = one[p];
+      });
 }
 
 }  // namespace detail
 
-/// Cross-attention over channels without any token: with G_c = Wv W_c and gamma_c = Wv beta_c, computed once a step, the values
-/// are products of G with the patches scaled by their weights. Kept a row: maximum and normalizer of each head, and z.
+/// Cross-attention over channels without any token: with G_c = Wv W_c and gamma_c = Wv beta_c, computed once a step,
+/// the values are products of G with the patches scaled by their weights. Kept a row: maximum and normalizer of each
+/// head, and z.
 template <class T, class Space>
 class PatchSpaceLeaf {
  public:
@@ -54,7 +56,8 @@ class PatchSpaceLeaf {
 
   void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out) const {
     using linalg::Op;
-    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch, patch = tokenizer_->patch();
+    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch,
+                patch = tokenizer_->patch();
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
     T *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
@@ -69,15 +72,17 @@ class PatchSpaceLeaf {
       Index const count = std::min(chunk, group_.count - c);
       kernels::scale_patches(context, tiling, count, heads, patch, static_cast<T const*>(a + c * heads * pitch),
                              x + c * patch * pitch, scaled);
-      linalg::batched_gemm(context, Op::none, Op::none, T{1}, columns(g_, c, count), patches_by_head(tiling, scaled, count), T{1},
-                           z_heads);
+      linalg::batched_gemm(context, Op::none, Op::none, T{1}, columns(g_, c, count),
+                           patches_by_head(tiling, scaled, count), T{1}, z_heads);
     }
     attention_->project(context, tiling, true, z, out);
   }
 
-  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient) const {
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept,
+                T const* gradient) const {
     using linalg::Op;
-    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch, patch = tokenizer_->patch();
+    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch,
+                patch = tokenizer_->patch();
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
     T const *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
@@ -88,7 +93,8 @@ class PatchSpaceLeaf {
     attention_->pull(context, tiling, z, gradient, true, dz, delta);
     auto const dz_heads = attention_->by_head(tile_matrix(dz, embed, tiling));
     scores_.weights_again(context, tiling, x, max, normalizer, a);
-    auto const gammas = by_head(gamma_, group_.count, 0, group_.count), dgammas = by_head(dgamma_, group_.count, 0, group_.count);
+    auto const gammas = by_head(gamma_, group_.count, 0, group_.count),
+               dgammas = by_head(dgamma_, group_.count, 0, group_.count);
     linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, gammas, dz_heads, T{0}, weights_by_head(tiling, ds));
     linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, dz_heads, weights_by_head(tiling, a), T{1}, dgammas);
     Index const chunk = chunk_channels<T, Space>(group_.count, heads * patch * pitch);
@@ -97,8 +103,8 @@ class PatchSpaceLeaf {
       Index const count = std::min(chunk, group_.count - c), at = c * heads * pitch;
       auto const by_patch = patches_by_head(tiling, pulled, count);
       linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, columns(g_, c, count), dz_heads, T{0}, by_patch);
-      kernels::pull_patches(context, tiling, count, heads, patch, static_cast<T const*>(a + at), static_cast<T const*>(delta),
-                            x + c * patch * pitch, pulled, ds + at);
+      kernels::pull_patches(context, tiling, count, heads, patch, static_cast<T const*>(a + at),
+                            static_cast<T const*>(delta), x + c * patch * pitch, pulled, ds + at);
       linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, dz_heads, by_patch, T{1}, columns(dg_, c, count));
     }
     scores_.pull(context, tiling, x, ds, false);

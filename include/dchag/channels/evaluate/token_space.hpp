@@ -4,13 +4,13 @@
 
 namespace dchag::channels {
 
-/// Cross-attention over channels, a chunk of tokens at a time: scores from the patches, then the heads' sums of tokens, and the
-/// value projection of the sums. Kept a row: maximum and normalizer of each head, the values z, and the sums of tokens where
-/// they are few beside the patches.
+/// Cross-attention over channels, a chunk of tokens at a time: scores from the patches, then the heads' sums of tokens,
+/// and the value projection of the sums. Kept a row: maximum and normalizer of each head, the values z, and the sums of
+/// tokens where they are few beside the patches.
 ///
-/// channel-math.md takes the scores from the tokens; taking them from the patches (PatchScores) saves half of the products of
-/// heads and tokens forward, and two of five backward, since the scores' part of dt is u dr once a step: where there are
-/// more rows than pixels in a patch, else it goes through the tokens.
+/// channel-math.md takes the scores from the tokens; taking them from the patches (PatchScores) saves half of the
+/// products of heads and tokens forward, and two of five backward, since the scores' part of dt is u dr once a step:
+/// where there are more rows than pixels in a patch, else it goes through the tokens.
 template <class T, class Space>
 class TokenSpaceLeaf {
  public:
@@ -39,15 +39,17 @@ class TokenSpaceLeaf {
       tokenize(context, tiling, c, count, x, t);
       add_tokens(context, tiling, c, count, a, t, sums);
     }
-    linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, attention_->by_head(attention_->value_weight()),
-                         head_sums(tiling, sums), T{0}, attention_->by_head(tile_matrix(z, embed, tiling)));
+    linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1},
+                         attention_->by_head(attention_->value_weight()), head_sums(tiling, sums), T{0},
+                         attention_->by_head(tile_matrix(z, embed, tiling)));
     attention_->project(context, tiling, true, z, out);
   }
 
   void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient) {
     through_tokens_ = tiling.rows < tokenizer_->patch();
     using linalg::Op;
-    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch, patch = tokenizer_->patch();
+    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch,
+                patch = tokenizer_->patch();
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
     T const *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
@@ -60,8 +62,8 @@ class TokenSpaceLeaf {
     T* const y = workspace.template push<T***>(heads, embed, pitch).data();
     attention_->pull(context, tiling, z, gradient, true, dz, delta);
     auto const dz_heads = attention_->by_head(tile_matrix(dz, embed, tiling));
-    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, attention_->by_head(attention_->value_weight()), dz_heads, T{0},
-                         head_sums(tiling, y));
+    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, attention_->by_head(attention_->value_weight()),
+                         dz_heads, T{0}, head_sums(tiling, y));
     scores_.weights_again(context, tiling, x, max, normalizer, a);
     Index const chunk = chunk_channels<T, Space>(group_.count, embed * pitch);
     T* const t = workspace.template push<T***>(chunk, embed, pitch).data();
@@ -70,12 +72,13 @@ class TokenSpaceLeaf {
       Index const count = std::min(chunk, group_.count - c), at = c * heads * pitch;
       tokenize(context, tiling, c, count, x, t);
       if (!keeps_sums()) add_tokens(context, tiling, c, count, a, t, sums_again);
-      kernels::pull_tokens(context, tiling, count, heads, embed, static_cast<T const*>(a + at), static_cast<T const*>(delta),
-                           static_cast<T const*>(y), static_cast<T const*>(t),
+      kernels::pull_tokens(context, tiling, count, heads, embed, static_cast<T const*>(a + at),
+                           static_cast<T const*>(delta), static_cast<T const*>(y), static_cast<T const*>(t),
                            static_cast<T const*>(tokenizer_->beta(group_.first + c)),
                            static_cast<T const*>(through_tokens_ ? attention_->scorers() : nullptr), ds + at, dt);
       if (through_tokens_)
-        linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, {tile_matrix(ds + at, heads, tiling), count, heads * pitch},
+        linalg::summed_gemm(context, Op::none, Op::transpose, T{1},
+                            {tile_matrix(ds + at, heads, tiling), count, heads * pitch},
                             tokenizer_->tokens(tiling, t, count), T{1}, {attention_->scorer_gradients(), heads, embed});
       tokenizer_->pull(context, tiling, group_.first + c, count, x + c * patch * pitch, dt);
     }

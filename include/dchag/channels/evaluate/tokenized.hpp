@@ -6,16 +6,15 @@
 
 namespace dchag::channels {
 
-/// A unit over tokens put to the channels of a group: the tokens of a tile are formed for it, and kept, or formed again.
+/// A unit over tokens put to the channels of a group: the tokens of a tile are formed for it, and kept, or formed
+/// again.
 template <class T, class Space, class Unit, bool keep_tokens>
 class TokenizedLeaf {
  public:
   TokenizedLeaf(Unit& unit, Tokenizer<T, Space>& tokenizer, ChannelGroup group)
       : unit_(&unit), tokenizer_(&tokenizer), group_(group) {}
 
-  Index kept_per_row() const {
-    return unit_->kept_per_row() + (keep_tokens ? group_.count * tokenizer_->embed() : 0);
-  }
+  Index kept_per_row() const { return unit_->kept_per_row() + (keep_tokens ? group_.count * tokenizer_->embed() : 0); }
   void prepare(Context<Space> const& context) const { unit_->prepare(context); }
   void finish(Context<Space> const& context) const { unit_->finish(context); }
 
@@ -26,7 +25,8 @@ class TokenizedLeaf {
     unit_->forward(context, tiling, tokens, kept, out);
   }
 
-  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient) const {
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept,
+                T const* gradient) const {
     auto scope = context.workspace().scope();
     T* const dt = push_tokens(context, tiling);
     T const* tokens = kept + unit_->kept_per_row() * tiling.pitch;

@@ -6,8 +6,8 @@
 
 namespace dchag::channels {
 
-/// Cross-attention over the few tokens of a deeper level, evaluated in token space: what is kept a row are the maximum and
-/// the normalizer of each head, and the heads' values.
+/// Cross-attention over the few tokens of a deeper level, evaluated in token space: what is kept a row are the maximum
+/// and the normalizer of each head, and the heads' values.
 template <class T, class Space>
 class CrossAttentionUnit {
  public:
@@ -26,10 +26,11 @@ class CrossAttentionUnit {
     T *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
     scores(context, tiling, tokens, s);
     kernels::softmax(context, tiling, tokens_, heads, s, max, normalizer);
-    kernels::weighted_sum(context, tiling, tokens_, heads, embed, static_cast<T const*>(s), tokens, static_cast<T const*>(nullptr),
-                          false, sums);
-    linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, attention_.by_head(attention_.value_weight()),
-                         head_sums(tiling, sums), T{0}, attention_.by_head(tile_matrix(z, embed, tiling)));
+    kernels::weighted_sum(context, tiling, tokens_, heads, embed, static_cast<T const*>(s), tokens,
+                          static_cast<T const*>(nullptr), false, sums);
+    linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1},
+                         attention_.by_head(attention_.value_weight()), head_sums(tiling, sums), T{0},
+                         attention_.by_head(tile_matrix(z, embed, tiling)));
     attention_.project(context, tiling, true, z, out);
   }
 
@@ -54,13 +55,15 @@ class CrossAttentionUnit {
     kernels::weighted_sum(context, tiling, tokens_, heads, embed, static_cast<T const*>(a), tokens, none, false, y);
     linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, dz_heads, head_sums(tiling, y), T{1},
                          attention_.by_head(attention_.value_weight_gradient()));
-    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, attention_.by_head(attention_.value_weight()), dz_heads, T{0},
-                         head_sums(tiling, y));
+    linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, attention_.by_head(attention_.value_weight()),
+                         dz_heads, T{0}, head_sums(tiling, y));
     kernels::pull_tokens(context, tiling, tokens_, heads, embed, static_cast<T const*>(a), static_cast<T const*>(delta),
-                         static_cast<T const*>(y), tokens, none, static_cast<T const*>(attention_.scorers()), ds, token_gradients);
+                         static_cast<T const*>(y), tokens, none, static_cast<T const*>(attention_.scorers()), ds,
+                         token_gradients);
 
     linalg::Batch<T const> const token_batch(tile_matrix(tokens, embed, tiling), tokens_, embed * pitch);
-    linalg::Batch<T const> const ds_batch(tile_matrix(static_cast<T const*>(ds), heads, tiling), tokens_, heads * pitch);
+    linalg::Batch<T const> const ds_batch(tile_matrix(static_cast<T const*>(ds), heads, tiling), tokens_,
+                                          heads * pitch);
     linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, ds_batch, token_batch, T{1},
                         {attention_.scorer_gradients(), heads, embed});
   }

@@ -17,40 +17,44 @@ namespace detail {
 
 /// delta[i, n] = sum over the features e of head i of dz[e, n] (z[e, n] - shift[e]); shift may be null.
 template <class T, class Space>
-void head_products(Context<Space> const& context, Tiling const& tiling, Index heads, Index width, T const* dz, T const* z,
-                   T const* shift, T* delta) {
+void head_products(Context<Space> const& context, Tiling const& tiling, Index heads, Index width, T const* dz,
+                   T const* z, T const* shift, T* delta) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop("dchag::channels::head_products", heads * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const i = item / blocks, n = item % blocks * lanes;
-    L total{};
-    for (Index e = i * width; e < (i + 1) * width; ++e) {
-      L value = load<L>(z + e * pitch + n);
-      if (shift != nullptr) value -= shift[e];
-      total += load<L>(dz + e * pitch + n) * value;
-    }
-    store(delta + i * pitch + n, total);
-  });
+  context.loop(
+      "dchag::channels::head_products", heads * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const i = item / blocks, n = item % blocks * lanes;
+        L total{};
+        for (Index e = i * width; e < (i + 1) * width; ++e) {
+          L value = load<L>(z + e * pitch + n);
+          if (shift != nullptr) value -= shift[e];
+          total += load<L>(dz + e * pitch + n) * value;
+        }
+        store(delta + i * pitch + n, total);
+      });
 }
 
 /// left[r, c] += x[r] y[r / rows_per_y, c]
 template <class T, class Space>
-void add_outer(Context<Space> const& context, Index rows, Index columns, Index rows_per_y, T const* x, T const* y, T* left) {
+void add_outer(Context<Space> const& context, Index rows, Index columns, Index rows_per_y, T const* x, T const* y,
+               T* left) {
   constexpr Index block = on_host<Space> ? 1024 : 1;  // columns that a thread takes
   Index const blocks = ceil_div(columns, block);
-  context.loop("dchag::channels::add_outer", rows * blocks, KOKKOS_LAMBDA(Index item) {
-    Index const row = item / blocks, first = item % blocks * block, end = Kokkos::min(first + block, columns);
-    T const factor = x[row];
-    T const* const from = y + row / rows_per_y * columns;
-    for (Index column = first; column < end; ++column) left[row * columns + column] += factor * from[column];
-  });
+  context.loop(
+      "dchag::channels::add_outer", rows * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const row = item / blocks, first = item % blocks * block, end = Kokkos::min(first + block, columns);
+        T const factor = x[row];
+        T const* const from = y + row / rows_per_y * columns;
+        for (Index column = first; column < end; ++column) left[row * columns + column] += factor * from[column];
+      });
 }
 
 }  // namespace detail
 
-/// Attention of one learned query over the tokens of a unit: its parameters, and the parts that every order of evaluation
-/// shares (channel-math.md, sections 2 and 3). Values z [D, pitch] are the heads' weighted sums side by side, with bv.
+/// Attention of one learned query over the tokens of a unit: its parameters, and the parts that every order of
+/// evaluation shares (channel-math.md, sections 2 and 3). Values z [D, pitch] are the heads' weighted sums side by
+/// side, with bv.
 template <class T, class Space>
 class QueryAttention {
  public:
@@ -69,21 +73,21 @@ class QueryAttention {
   Index width() const { return embed_ / heads_; }  // features of a head
   T scale() const { return static_cast<T>(1.0 / std::sqrt(static_cast<double>(width()))); }
 
-  T* query_values() const { return kappa_; }          // kappa [D]
-  T* scorers() const { return scorers_; }             // u [h, D]
-  T* scorer_gradients() const { return du_; }         // [h, D], of u
+  T* query_values() const { return kappa_; }   // kappa [D]
+  T* scorers() const { return scorers_; }      // u [h, D]
+  T* scorer_gradients() const { return du_; }  // [h, D], of u
   linalg::Matrix<T> key_weight() const { return {in_weight_->values + embed_ * embed_, embed_, embed_}; }
   linalg::Matrix<T> value_weight() const { return {in_weight_->values + 2 * embed_ * embed_, embed_, embed_}; }
   linalg::Matrix<T> key_weight_gradient() const { return {in_weight_->gradients + embed_ * embed_, embed_, embed_}; }
-  linalg::Matrix<T> value_weight_gradient() const { return {in_weight_->gradients + 2 * embed_ * embed_, embed_, embed_}; }
+  linalg::Matrix<T> value_weight_gradient() const {
+    return {in_weight_->gradients + 2 * embed_ * embed_, embed_, embed_};
+  }
   T* key_bias() const { return in_bias_->values + embed_; }
   T* value_bias() const { return in_bias_->values + 2 * embed_; }
   T* key_bias_gradient() const { return in_bias_->gradients + embed_; }
 
   /// The d rows of a [D, columns] matrix that belong to each head.
-  linalg::Batch<T> by_head(linalg::Matrix<T> m) const {
-    return {m.rows_at(0, width()), heads_, width() * m.stride};
-  }
+  linalg::Batch<T> by_head(linalg::Matrix<T> m) const { return {m.rows_at(0, width()), heads_, width() * m.stride}; }
 
   /// kappa = Wq q + bq and u_i = Wk(i)^T kappa(i) / sqrt(d), on the workspace until the batch is done; zeroes du.
   void prepare(Context<Space> const& context) {
@@ -94,10 +98,10 @@ class QueryAttention {
     du_ = workspace.template push<T*>(heads_ * embed_).data();
     auto const row = [&](T* data) { return linalg::Matrix<T>(data, 1, embed_); };
     context.copy(reshape<T*, Space>(kappa_, embed_), reshape<T*, Space>(in_bias_->values, embed_));
-    linalg::gemm(context, Op::none, Op::transpose, T{1}, row(query_->values), {in_weight_->values, embed_, embed_}, T{1},
-                 row(kappa_));
-    linalg::batched_gemm(context, Op::none, Op::none, scale(), {{kappa_, 1, width()}, heads_, width()}, by_head(key_weight()),
-                         T{0}, {row(scorers_), heads_, embed_});
+    linalg::gemm(context, Op::none, Op::transpose, T{1}, row(query_->values), {in_weight_->values, embed_, embed_},
+                 T{1}, row(kappa_));
+    linalg::batched_gemm(context, Op::none, Op::none, scale(), {{kappa_, 1, width()}, heads_, width()},
+                         by_head(key_weight()), T{0}, {row(scorers_), heads_, embed_});
     context.fill(reshape<T*, Space>(du_, heads_ * embed_), T{0});
   }
 
@@ -110,8 +114,8 @@ class QueryAttention {
   }
 
   /// From the gradient of out: those of Wo, bo and bv are added, dz [D, pitch] and delta [h, pitch] written.
-  void pull(Context<Space> const& context, Tiling const& tiling, T const* z, T const* gradient, bool delta_without_bias, T* dz,
-            T* delta) const {
+  void pull(Context<Space> const& context, Tiling const& tiling, T const* z, T const* gradient, bool delta_without_bias,
+            T* dz, T* delta) const {
     using linalg::Op;
     auto const g = tile_matrix(gradient, embed_, tiling);
     linalg::gemm(context, Op::none, Op::transpose, T{1}, g, tile_matrix(z, embed_, tiling), T{1},
@@ -131,21 +135,24 @@ class QueryAttention {
     T* const dkappa = context.workspace().template push<T*>(embed_).data();
     T* const du = du_;
     T const factor = scale();
-    context.loop("dchag::channels::scale_du", heads_ * embed_, KOKKOS_LAMBDA(Index at) { du[at] *= factor; });
+    context.loop(
+        "dchag::channels::scale_du", heads_ * embed_, KOKKOS_LAMBDA(Index at) { du[at] *= factor; });
     detail::add_outer(context, embed_, embed_, width(), static_cast<T const*>(kappa_), static_cast<T const*>(du_),
                       key_weight_gradient().data);
-    linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, {{du_, 1, embed_}, heads_, embed_}, by_head(key_weight()), T{0},
-                         {{dkappa, 1, width()}, heads_, width()});
+    linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, {{du_, 1, embed_}, heads_, embed_},
+                         by_head(key_weight()), T{0}, {{dkappa, 1, width()}, heads_, width()});
     finish_query(context, dkappa);
   }
 
   /// Gradients of Wq, bq and q from that of kappa.
   void finish_query(Context<Space> const& context, T const* dkappa) const {
     T* const bias = in_bias_->gradients;
-    context.loop("dchag::channels::add_dkappa", embed_, KOKKOS_LAMBDA(Index e) { bias[e] += dkappa[e]; });
-    detail::add_outer(context, embed_, embed_, embed_, dkappa, static_cast<T const*>(query_->values), in_weight_->gradients);
-    linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {dkappa, 1, embed_}, {in_weight_->values, embed_, embed_},
-                 T{1}, {query_->gradients, 1, embed_});
+    context.loop(
+        "dchag::channels::add_dkappa", embed_, KOKKOS_LAMBDA(Index e) { bias[e] += dkappa[e]; });
+    detail::add_outer(context, embed_, embed_, embed_, dkappa, static_cast<T const*>(query_->values),
+                      in_weight_->gradients);
+    linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {dkappa, 1, embed_},
+                 {in_weight_->values, embed_, embed_}, T{1}, {query_->gradients, 1, embed_});
   }
 
  private:

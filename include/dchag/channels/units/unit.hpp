@@ -17,20 +17,23 @@ struct UnitShape {
 ///   Unit(Parameters<T, Space>&, std::string const& prefix, UnitShape)   adds its parameters under the prefix
 ///   kept_per_row()                                     numbers a row that forward leaves for backward in `kept`
 ///   prepare(context)                                   once before the tiles of a batch; may push on the workspace
-///   forward(context, tiling, tokens, kept, out)        tokens [n, D, pitch], kept [kept_per_row, pitch], out [D, pitch]
-///   backward(context, tiling, tokens, kept, gradient, token_gradients)
-///                                                      gradient [D, pitch]; writes token_gradients [n, D, pitch]; adds to the
-///                                                      parameters' gradients, or to sums that finish adds to them
+///   forward(context, tiling, tokens, kept, out)        tokens [n, D, pitch], kept [kept_per_row, pitch], out [D,
+///   pitch] backward(context, tiling, tokens, kept, gradient, token_gradients)
+///                                                      gradient [D, pitch]; writes token_gradients [n, D, pitch]; adds
+///                                                      to the parameters' gradients, or to sums that finish adds to
+///                                                      them
 ///   finish(context)                                    once after the tiles of the backward pass
 template <class U, class T, class Space>
-concept TokenUnit = std::constructible_from<U, Parameters<T, Space>&, std::string const&, UnitShape> &&
-                    requires(U unit, U const& fixed, Context<Space> const& context, Tiling const& tiling,
-                             T const* input, T* output) {
-                      { fixed.kept_per_row() } -> std::convertible_to<Index>;
-                      unit.prepare(context);
-                      unit.forward(context, tiling, input, output, output);
-                      unit.backward(context, tiling, input, input, input, output);
-                      unit.finish(context);
-                    };
+concept TokenUnit = std::constructible_from < U,
+        Parameters<T, Space>
+&, std::string const&,
+    UnitShape > &&requires(U unit, U const& fixed, Context<Space> const& context, Tiling const& tiling, T const* input,
+                           T* output) {
+  { fixed.kept_per_row() } -> std::convertible_to<Index>;
+  unit.prepare(context);
+  unit.forward(context, tiling, input, output, output);
+  unit.backward(context, tiling, input, input, input, output);
+  unit.finish(context);
+};
 
 }  // namespace dchag
