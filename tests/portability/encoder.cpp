@@ -24,7 +24,8 @@ void train() {
   step();
   workspace.allocate(workspace.peak());
   step();
-  T const sum = context.template sum<T>("sum", rows * width, KOKKOS_LAMBDA(dchag::Index i, T& total) { total += g.data[i]; });
+  T const sum = context.template sum<T>(
+      "sum", rows * width, KOKKOS_LAMBDA(dchag::Index i, T & total) { total += g.data[i]; });
   dchag::require(std::isfinite(sum), "the gradients sum to ", sum);
 }
 

@@ -28,9 +28,16 @@ template <class... Policies>
 void train_masked_autoencoder() {
   using Model = dchag::MaskedAutoencoder<Policies...>;
   dchag::Index const images = 2, channels = 12;
-  Model model(dchag::Mesh(), {.channels = channels, .height = 8, .width = 8, .patch = 2, .embed = 16, .heads = 2, .depth = 1,
+  Model model(dchag::Mesh(), {.channels = channels,
+                              .height = 8,
+                              .width = 8,
+                              .patch = 2,
+                              .embed = 16,
+                              .heads = 2,
+                              .depth = 1,
                               .decoder = {.embed = 8, .heads = 2, .depth = 1}});
-  Owned<typename Model::Scalar****> pixels("pixels", images, channels, 8, 8), prediction("prediction", images, channels, 8, 8);
+  Owned<typename Model::Scalar****> pixels("pixels", images, channels, 8, 8),
+      prediction("prediction", images, channels, 8, 8);
   Owned<dchag::Index**> keep("keep", images, model.config().kept());
   auto const host = Kokkos::create_mirror_view(keep);
   for (std::size_t i = 0; i < host.extent(0); ++i)
@@ -44,8 +51,14 @@ template <class... Policies>
 void train_forecaster() {
   using Model = dchag::Forecaster<Policies...>;
   dchag::Index const images = 2, channels = 12;
-  Model model(dchag::Mesh(), {.channels = channels, .out_channels = 3, .height = 8, .width = 8, .patch = 2, .embed = 16,
-                              .heads = 2, .depth = 1});
+  Model model(dchag::Mesh(), {.channels = channels,
+                              .out_channels = 3,
+                              .height = 8,
+                              .width = 8,
+                              .patch = 2,
+                              .embed = 16,
+                              .heads = 2,
+                              .depth = 1});
   Owned<typename Model::Scalar****> pixels("pixels", images, channels, 8, 8), target("target", images, 3, 8, 8);
   Owned<typename Model::Scalar*> lead_time("lead_time", images);
   Kokkos::deep_copy(target, 1);

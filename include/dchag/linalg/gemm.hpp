@@ -16,7 +16,8 @@
 #if defined(KOKKOSKERNELS_ENABLE_TPL_BLAS)
 #include <KokkosBlas_Host_tpl.hpp>
 #endif
-#if !defined(KOKKOSKERNELS_ENABLE_TPL_BLAS) || defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
+#if !defined(KOKKOSKERNELS_ENABLE_TPL_BLAS) || defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP) || \
+    defined(KOKKOS_ENABLE_SYCL)
 #define DCHAG_LINALG_NEEDS_KOKKOSBLAS
 #include <KokkosBlas3_gemm.hpp>
 #endif

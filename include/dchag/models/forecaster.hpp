@@ -94,7 +94,8 @@ class Forecaster {
   using Space = typename Set::Space;
   using Config = ForecasterConfig;
 
-  /// Views that the caller keeps alive until the call that they are given to returns.
+  /// Views that the caller keeps alive until the kernels of the call that they are given to are done: on a device, until
+  /// the context's fence(). A Trainer waits for them.
   struct Batch {
     View<Scalar const****, Space> images;  // [B, channels, height, width]
     View<Scalar const****, Space> target;  // [B, out_channels, height, width]; not read by predict()

@@ -165,7 +165,8 @@ class MaskedAutoencoder {
   using Space = typename Set::Space;
   using Config = MaskedAutoencoderConfig;
 
-  /// Views that the caller keeps alive until the call that they are given to returns.
+  /// Views that the caller keeps alive until the kernels of the call that they are given to are done: on a device, until
+  /// the context's fence(). A Trainer waits for them.
   struct Batch {
     View<Scalar const****, Space> images;  // [B, channels, height, width]
     View<Index const**, Space> keep;       // [B, kept], the visible locations of each image, all different

@@ -20,7 +20,7 @@ void set_positions(Parameter<T, Space> const& parameter, Index rows, Index colum
       double const x = frequency * static_cast<double>(location % columns),
                    y = frequency * static_cast<double>(location / columns);
       double const features[] = {std::sin(x), std::cos(x), std::sin(y), std::cos(y)};
-      for (Index k = 0; k < 4; ++k) host(location, k * quarter + i) = static_cast<T>(0.5 * features[k]);
+      for (Index k = 0; k < 4; ++k) host(location, k * quarter + i) = static_cast<T>(features[k]);
     }
   Kokkos::deep_copy(values, host);
 }

@@ -160,6 +160,7 @@ class Trainer {
       if (pending_ == 0) begin(context);
       double const weight = 1.0 / static_cast<double>(batches * model_->mesh().replicas().size());
       loss_ += model_->gradients(context, batch, weight);
+      context.fence("dchag::trainer::gradients");  // the batch may go, or be filled again
       images_ += static_cast<double>(batch.size());
       ++pending_;
     } catch (...) {

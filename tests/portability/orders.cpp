@@ -1,0 +1,67 @@
+// The channel front end in double precision: each order of evaluation, Linear levels folded and as published, and units
+// of a user's own. Its gradients are those of finite differences.
+#include <dchag/channels/front_end.hpp>
+#include <dchag/parallel/environment.hpp>
+#include <dchag/testing/finite_difference.hpp>
+
+#include "squared_sum.hpp"
+
+namespace portability {
+
+using Space = Kokkos::DefaultExecutionSpace;
+
+/// Half the sum of the squares of the tokens, whose gradient they are: padding rows become zero.
+inline double half_square(dchag::Context<Space> const& context, dchag::Tiling const& tiling, dchag::Index embed,
+                          double* tokens) {
+  return context.sum<double>(
+      "portability::half_square", tiling.tiles * embed * tiling.width, KOKKOS_LAMBDA(dchag::Index item, double& sum) {
+        dchag::Index const n = item % tiling.width, column = item / tiling.width;
+        double& token = tokens[column * tiling.pitch + n];
+        if (column / embed * tiling.width + n >= tiling.rows) token = 0;
+        sum += 0.5 * token * token;
+      });
+}
+
+template <class TreePolicy, class Evaluation, bool recompute = false>
+void check() {
+  dchag::Index const channels = 7, embed = 6, images = 2;
+  dchag::Parameters<double, Space> parameters;
+  dchag::channels::PatchGrid const grid{channels, 4, 6, 2};
+  dchag::FrontEnd<double, Space, TreePolicy, Evaluation, recompute> front_end(parameters, grid, embed, 3);
+  parameters.allocate(1);
+  Kokkos::View<double*, Space> pixels("pixels", static_cast<std::size_t>(images * channels * grid.height * grid.width));
+  auto const host = Kokkos::create_mirror_view(pixels);
+  for (std::size_t i = 0; i < host.size(); ++i) host(i) = dchag::random_normal(2, i);
+  Kokkos::deep_copy(pixels, host);
+
+  dchag::Workspace<Space> workspace;
+  auto const run = [&] {
+    dchag::Context<Space> const context(workspace);
+    auto scope = workspace.scope();
+    parameters.zero_gradients(context);
+    front_end.forward(context, pixels.data(), nullptr, grid.locations(), images);
+    double const loss = half_square(context, front_end.tiling(), embed, front_end.out());
+    front_end.backward(context, front_end.out());
+    return loss;
+  };
+  run();
+  workspace.allocate(workspace.peak());
+  run();
+  auto const report = dchag::testing::check_gradients(parameters, run);
+  dchag::require(report.error < 1e-6, "portability: ", report);
+}
+
+}  // namespace portability
+
+int main(int argc, char** argv) {
+  using namespace dchag;
+  using portability::check, portability::Squared;
+  return run(argc, argv, [](Environment&) {
+    check<Tree<CrossAttention<1>>, Materialized>();
+    check<Tree<CrossAttention<1>>, TokenSpace>();
+    check<Tree<CrossAttention<1>>, PatchSpace, true>();
+    check<Tree<Linear<3>, Squared<2>, Linear<1>>, Materialized>();
+    check<Tree<Linear<4>, Linear<2>, Squared<1>>, Auto>();
+    check<Tree<Squared<3>, CrossAttention<1>>, Auto>();
+  });
+}
