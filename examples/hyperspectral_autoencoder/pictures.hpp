@@ -1,140 +1,236 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
 #include <dchag/io/picture.hpp>
 #include <dchag/io/plot.hpp>
 #include <filesystem>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
 
-#include "session.hpp"
+#include "evaluation.hpp"
 
 namespace pines {
 
-inline constexpr int true_colour[] = {25, 15, 6};  // bands nearest to red, green and blue
-
-/// What the picture shows of the test blocks: for each pixel of the scene truth, what was visible, and the
-/// reconstruction.
-struct Shown {
-  int rows = 0, columns = 0, bands = 0;
-  std::vector<bool> tested, visible;
-  std::vector<float> truth, model;  // [bands, rows, columns]
-
-  std::size_t at(int row, int column) const { return static_cast<std::size_t>(row * columns + column); }
-  float of(std::vector<float> const& values, int band, std::size_t pixel) const {
-    return values[static_cast<std::size_t>(band) * tested.size() + pixel];
+/// One crop of each block of the scene, side by side: what is there, and what a model makes of the visible patches.
+class Mosaic {
+ public:
+  template <class Model>
+  Mosaic(Evaluation<Model>& evaluation, Scene const& scene, dchag::MaskedAutoencoderConfig const& config)
+      : scene_(&scene),
+        crop_(static_cast<int>(config.height)),
+        rows_(scene.rows() / Scene::block * crop_),
+        columns_(scene.columns() / Scene::block * crop_) {
+    auto const across = static_cast<std::size_t>(columns_ / crop_), down = static_cast<std::size_t>(rows_ / crop_);
+    auto const corner = [&](std::size_t block) {
+      return Pixel{static_cast<int>(block / across) * Scene::block, static_cast<int>(block % across) * Scene::block};
+    };
+    Crops<Model> crops(scene, config, across * down);
+    crops.fill(dchag::random_key(0, "picture"), 0, [&](std::size_t block) { return View{corner(block)}; });
+    auto const answers = evaluation.reconstruct(crops);
+    visible_.resize(static_cast<std::size_t>(rows_ * columns_));
+    answers_.resize(visible_.size() * static_cast<std::size_t>(scene.bands()));
+    for (std::size_t block = 0; block < crops.count(); ++block) {
+      Visible const visible(crop_, crops.patch(), crops.visible(block));
+      for (std::size_t i = 0; i < crops.pixels(); ++i) {
+        int const row = corner(block).row / Scene::block * crop_ + static_cast<int>(i) / crop_;
+        int const column = corner(block).column / Scene::block * crop_ + static_cast<int>(i) % crop_;
+        visible_[number(row, column)] = visible[i];
+        for (int k = 0; k < scene.bands(); ++k)
+          answers_[number(row, column) * static_cast<std::size_t>(scene.bands()) + static_cast<std::size_t>(k)] =
+              visible[i] ? crops.band(block, k)[i] : answers[block * crops.size_of_one() + static_cast<std::size_t>(k) * crops.pixels() + i];
+      }
+    }
   }
-  double error(std::size_t pixel) const {
+
+  int rows() const { return rows_; }
+  int columns() const { return columns_; }
+  int crop() const { return crop_; }
+  bool visible(int row, int column) const { return visible_[number(row, column)]; }
+
+  /// Where a pixel of the mosaic lies in the scene.
+  Pixel place(int row, int column) const {
+    return {row / crop_ * Scene::block + row % crop_, column / crop_ * Scene::block + column % crop_};
+  }
+  bool test(int row, int column) const {
+    return Scene::part_of(place(row, column).row, place(row, column).column) == Part::test;
+  }
+
+  double truth(int band, int row, int column) const {
+    return scene_->value(band, place(row, column).row, place(row, column).column);
+  }
+  /// The model's answer; the truth where it is visible.
+  double answer(int band, int row, int column) const {
+    return answers_[number(row, column) * static_cast<std::size_t>(scene_->bands()) + static_cast<std::size_t>(band)];
+  }
+  /// Root mean square over bands.
+  double error(int row, int column) const {
     double sum = 0;
-    for (int k = 0; k < bands; ++k) sum += std::pow(of(model, k, pixel) - of(truth, k, pixel), 2);
-    return std::sqrt(sum / bands);
+    for (int k = 0; k < scene_->bands(); ++k) sum += std::pow(answer(k, row, column) - truth(k, row, column), 2);
+    return std::sqrt(sum / scene_->bands());
   }
+
+ private:
+  std::size_t number(int row, int column) const { return static_cast<std::size_t>(row * columns_ + column); }
+
+  Scene const* scene_;
+  int crop_, rows_, columns_;
+  std::vector<bool> visible_;
+  std::vector<float> answers_;  // [rows, columns, bands]
 };
 
-template <class Model>
-Shown reconstruct_test_blocks(Session<Model>& session, Scene const& scene) {
-  Shown shown{scene.rows(), scene.columns(), scene.bands(), {}, {}, {}, {}};
-  std::size_t const pixels = static_cast<std::size_t>(scene.rows() * scene.columns());
-  shown.tested.assign(pixels, false);
-  shown.visible.assign(pixels, false);
-  shown.truth.assign(pixels * static_cast<std::size_t>(scene.bands()), 0);
-  shown.model = shown.truth;
-  auto const edge = static_cast<int>(session.model().config().height);
-  auto corners = scene.block_corners(Part::test, edge);
-  std::vector<Scene::Corner> first;
-  for (std::size_t i = 0; i < corners.size(); i += 4) first.push_back(corners[i]);  // one crop a block
-  session.resize(first.size());
-  for (std::size_t crop = 0; crop < first.size(); ++crop) {
-    session.crops().copy(scene, first[crop], 0, crop);
-    draw_visible(dchag::random_key(7, "picture"), crop, session.model().grid().locations(), session.keep_of(crop));
-  }
-  auto const prediction = session.predict(session.upload(session.crops()));
-  for (std::size_t crop = 0; crop < first.size(); ++crop) {
-    Sparse const sparse = session.visible(crop);
-    for (int r = 0; r < edge; ++r)
-      for (int c = 0; c < edge; ++c) {
-        std::size_t const pixel = shown.at(first[crop].row + r, first[crop].column + c), place = sparse.at(r, c);
-        shown.tested[pixel] = true;
-        shown.visible[pixel] = sparse.known[place];
-        for (int k = 0; k < scene.bands(); ++k) {
-          std::size_t const in_crop =
-              crop * session.crops().size_of_one() + static_cast<std::size_t>(k * edge * edge) + place;
-          std::size_t const in_scene = static_cast<std::size_t>(k) * pixels + pixel;
-          shown.truth[in_scene] = scene.value(k, first[crop].row + r, first[crop].column + c);
-          shown.model[in_scene] = sparse.known[place] ? shown.truth[in_scene] : prediction[in_crop];
-        }
-      }
-  }
-  return shown;
+namespace detail {
+
+/// The value that a share of the values does not exceed.
+inline double quantile(std::vector<double> values, double share) {
+  auto const middle = values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
-inline dchag::Colour colour_of(Shown const& shown, std::vector<float> const& values, std::size_t pixel, int bands) {
-  auto const level = [&](int channel) {
-    double const x = shown.of(values, std::min(true_colour[channel], bands - 1), pixel);
-    return static_cast<std::uint8_t>(std::clamp(110 + 45 * x, 0.0, 255.0));
-  };
-  return {level(0), level(1), level(2)};
-}
-
-/// True colour, what was visible, the reconstruction and its error side by side; below, the spectra of four hidden
-/// pixels.
-inline void draw(Shown const& shown, Scene const& scene, std::filesystem::path const& path) {
-  constexpr int zoom = 2, gap = 16, top = 40;
-  int const wide = shown.columns * zoom, high = shown.rows * zoom, width = 4 * wide + 5 * gap + 60, plot_height = 260;
-  dchag::Picture picture(width, top + high + gap + 2 * (plot_height + gap));
-  char const* const titles[] = {"TEST BLOCKS, TRUE COLOUR", "VISIBLE TO THE MODEL", "RECONSTRUCTION",
-                                "ERROR (RMS OF BANDS)"};
-  constexpr double worst = 1.5;
-  for (int panel = 0; panel < 4; ++panel) {
-    int const left = gap + panel * (wide + gap);
-    picture.text(left, top - 18, titles[panel], dchag::black, 1);
-    dchag::Picture image(shown.columns, shown.rows, {232, 232, 232});
-    for (int r = 0; r < shown.rows; ++r)
-      for (int c = 0; c < shown.columns; ++c) {
-        std::size_t const pixel = shown.at(r, c);
-        if (!shown.tested[pixel]) continue;
-        if (panel == 0) image.set(c, r, colour_of(shown, shown.truth, pixel, shown.bands));
-        if (panel == 1)
-          image.set(c, r, shown.visible[pixel] ? colour_of(shown, shown.truth, pixel, shown.bands) : dchag::black);
-        if (panel == 2) image.set(c, r, colour_of(shown, shown.model, pixel, shown.bands));
-        if (panel == 3) image.set(c, r, dchag::colour_map(shown.error(pixel) / worst));
-      }
-    picture.blit(left, top, image, zoom);
-  }
-  int const bar = gap + 4 * (wide + gap);
-  for (int y = 0; y < high; ++y)
-    picture.fill(bar, top + y, 12, 1, dchag::colour_map(1 - static_cast<double>(y) / (high - 1)));
-  picture.text(bar + 16, top, "1.5");
-  picture.text(bar + 16, top + high - 8, "0");
-
-  std::vector<std::size_t> hidden;
-  for (std::size_t pixel = 0; pixel < shown.tested.size(); ++pixel)
-    if (shown.tested[pixel] && !shown.visible[pixel]) hidden.push_back(pixel);
-  std::vector<int> order(static_cast<std::size_t>(shown.bands));
-  std::iota(order.begin(), order.end(), 0);
-  bool const known = static_cast<std::size_t>(shown.bands) == wavelengths_nm.size();
-  auto const wavelength = [&](int k) { return known ? wavelengths_nm[static_cast<std::size_t>(k)] : k; };
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return wavelength(a) < wavelength(b); });
-  for (int i = 0; i < 4 && !hidden.empty(); ++i) {
-    std::size_t const pixel = hidden[hidden.size() * static_cast<std::size_t>(2 * i + 1) / 8];
-    dchag::Curve truth{"measured", {}, {}, dchag::curve_colour(0), false, 2},
-        model{"reconstructed", {}, {}, dchag::curve_colour(1), true, 2};
-    for (int k : order) {
-      truth.x.push_back(wavelength(k));
-      model.x.push_back(wavelength(k));
-      truth.y.push_back(scene.reflectance(k, shown.of(shown.truth, k, pixel)));
-      model.y.push_back(scene.reflectance(k, shown.of(shown.model, k, pixel)));
+/// Red, green and blue from the bands nearest to them, each from its 1st to its 99th percentile.
+class TrueColour {
+ public:
+  TrueColour(Mosaic const& mosaic, Scene const& scene) {
+    bool const many = scene.bands() > 25;
+    bands_ = many ? std::array{25, 15, 6} : std::array{scene.bands() - 1, scene.bands() / 2, 0};
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+      std::vector<double> values;
+      for (int r = 0; r < mosaic.rows(); ++r)
+        for (int c = 0; c < mosaic.columns(); ++c) values.push_back(mosaic.truth(bands_[channel], r, c));
+      low_[channel] = quantile(values, 0.01);
+      high_[channel] = quantile(values, 0.99);
     }
-    std::string const title = "hidden pixel: row " + std::to_string(pixel / static_cast<std::size_t>(shown.columns)) +
-                              ", column " + std::to_string(pixel % static_cast<std::size_t>(shown.columns));
-    int const plot_width = (width - 3 * gap) / 2;
-    dchag::Plot plot(title, known ? "wavelength, nm" : "band", "sensor counts");
-    plot.add(truth);
-    plot.add(model);
-    picture.blit(gap + i % 2 * (plot_width + gap), top + high + gap + i / 2 * (plot_height + gap),
-                 plot.draw(plot_width, plot_height));
+  }
+
+  /// value(band) tells the standardised value of a pixel.
+  template <class Value>
+  dchag::Colour operator()(Value const& value) const {
+    auto const level = [&](std::size_t channel) {
+      double const part = (value(bands_[channel]) - low_[channel]) / std::max(high_[channel] - low_[channel], 1e-9);
+      return static_cast<std::uint8_t>(std::lround(255 * std::clamp(0.04 + 0.92 * part, 0.0, 1.0)));
+    };
+    return {level(0), level(1), level(2)};
+  }
+
+ private:
+  std::array<int, 3> bands_;
+  std::array<double, 3> low_, high_;
+};
+
+template <class ColourOf>
+dchag::Picture paint(Mosaic const& mosaic, int zoom, ColourOf const& colour_of) {
+  dchag::Picture small(mosaic.columns(), mosaic.rows()), large(zoom * mosaic.columns(), zoom * mosaic.rows());
+  for (int r = 0; r < mosaic.rows(); ++r)
+    for (int c = 0; c < mosaic.columns(); ++c) small.set(c, r, colour_of(r, c));
+  large.blit(0, 0, small, zoom);
+  constexpr dchag::Colour frame{255, 60, 40};
+  int const edge = zoom * mosaic.crop();
+  for (int r = 0; r < mosaic.rows(); r += mosaic.crop())
+    for (int c = 0; c < mosaic.columns(); c += mosaic.crop()) {
+      if (!mosaic.test(r, c)) continue;
+      int const x = zoom * c, y = zoom * r, thick = 2;
+      large.fill(x, y, edge, thick, frame);
+      large.fill(x, y + edge - thick, edge, thick, frame);
+      large.fill(x, y, thick, edge, frame);
+      large.fill(x + edge - thick, y, thick, edge, frame);
+    }
+  return large;
+}
+
+inline std::string decimals(double value, int count) {
+  std::array<char, 32> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%.*f", count, value);
+  return buffer.data();
+}
+
+/// The measured and the reconstructed spectrum of one pixel.
+inline dchag::Picture spectra(Mosaic const& mosaic, Scene const& scene, int row, int column, int width, int height) {
+  std::vector<int> order(static_cast<std::size_t>(scene.bands()));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return scene.wavelength(a) < scene.wavelength(b); });
+  double const first = scene.wavelength(order.front()), last = scene.wavelength(order.back());
+  double const widest = 5 * (last - first) / scene.bands();  // wider gaps have no band: lines are interrupted
+  dchag::Curve truth{"measured", {}, {}, dchag::curve_colour(0)}, model{"reconstructed", {}, {}, dchag::curve_colour(1)};
+  double before = first;
+  for (int k : order) {
+    double const here = scene.wavelength(k);
+    for (dchag::Curve* curve : {&truth, &model}) {
+      if (here - before > widest) {
+        curve->x.push_back(std::numeric_limits<double>::quiet_NaN());
+        curve->y.push_back(0);
+      }
+      curve->x.push_back(here);
+      curve->y.push_back(scene.counts(k, curve == &truth ? mosaic.truth(k, row, column) : mosaic.answer(k, row, column)));
+    }
+    before = here;
+  }
+  Pixel const place = mosaic.place(row, column);
+  dchag::Plot plot("hidden pixel at row " + std::to_string(place.row) + ", column " + std::to_string(place.column) +
+                       ": error " + decimals(mosaic.error(row, column), 2),
+                   "wavelength, nm", "sensor counts");
+  plot.add(truth);
+  plot.add(model);
+  return plot.draw(width, height);
+}
+
+/// Hidden pixels of the test blocks, in the order of their errors.
+inline std::vector<Pixel> hidden_test_pixels(Mosaic const& mosaic) {
+  std::vector<std::pair<double, Pixel>> pixels;
+  for (int r = 0; r < mosaic.rows(); ++r)
+    for (int c = 0; c < mosaic.columns(); ++c)
+      if (mosaic.test(r, c) && !mosaic.visible(r, c)) pixels.emplace_back(mosaic.error(r, c), Pixel{r, c});
+  std::stable_sort(pixels.begin(), pixels.end(), [](auto const& a, auto const& b) { return a.first < b.first; });
+  std::vector<Pixel> ordered;
+  for (auto const& [error, pixel] : pixels) ordered.push_back(pixel);
+  return ordered;
+}
+
+}  // namespace detail
+
+/// True colour, what the model saw, its reconstruction and the error of that side by side; below, the spectra of four
+/// hidden pixels of the test blocks, from small to large errors.
+inline void draw(Mosaic const& mosaic, Scene const& scene, std::filesystem::path const& path) {
+  constexpr int gap = 24, top = 48, plot_height = 330, scale = 80;
+  int const zoom = std::max(1, 430 / mosaic.columns()), wide = zoom * mosaic.columns(), high = zoom * mosaic.rows();
+  int const width = 4 * (wide + gap) + scale, plot_top = top + high + 44;
+  dchag::Picture picture(width, plot_top + 2 * plot_height);
+  detail::TrueColour const colour(mosaic, scene);
+  std::vector<double> errors;
+  for (int r = 0; r < mosaic.rows(); ++r)
+    for (int c = 0; c < mosaic.columns(); ++c) errors.push_back(mosaic.error(r, c));
+  double const worst = std::max(0.5, std::ceil(2 * detail::quantile(errors, 0.98)) / 2);
+
+  auto const panel = [&](int index, std::string const& title, auto const& colour_of) {
+    int const left = gap + index * (wide + gap);
+    picture.text(left, top - 24, title, dchag::black, 2);
+    picture.blit(left, top, detail::paint(mosaic, zoom, colour_of));
+  };
+  auto const truth = [&](int r, int c) { return colour([&](int k) { return mosaic.truth(k, r, c); }); };
+  panel(0, "True colour", truth);
+  panel(1, "Visible to the model", [&](int r, int c) { return mosaic.visible(r, c) ? truth(r, c) : dchag::Colour{40, 40, 40}; });
+  panel(2, "Reconstruction", [&](int r, int c) { return colour([&](int k) { return mosaic.answer(k, r, c); }); });
+  panel(3, "Error, RMS of bands", [&](int r, int c) { return dchag::colour_map(mosaic.error(r, c) / worst); });
+  int const bar = 4 * (wide + gap) + 8;
+  for (int y = 0; y < high; ++y)
+    picture.fill(bar, top + y, 14, 1, dchag::colour_map(1 - static_cast<double>(y) / (high - 1)));
+  for (int tick = 0; tick <= 2; ++tick)
+    picture.text(bar + 20, top + (high - 14) * tick / 2, detail::decimals(worst * (2 - tick) / 2, 2), dchag::black, 2);
+  picture.text(gap, top + high + 12,
+               "One crop of each block. Framed: test blocks, never trained on. Error in standardised bands; below, from small "
+               "to large.",
+               dchag::black, 2);
+
+  auto const hidden = detail::hidden_test_pixels(mosaic);
+  int const plot_width = width / 2;
+  for (int i = 0; i < 4 && !hidden.empty(); ++i) {
+    auto const [r, c] = hidden[hidden.size() * static_cast<std::size_t>(2 * i + 1) / 8];
+    picture.blit(i % 2 * plot_width, plot_top + i / 2 * plot_height,
+                 detail::spectra(mosaic, scene, r, c, plot_width, plot_height));
   }
   dchag::write_png(path, picture);
 }

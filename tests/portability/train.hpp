@@ -1,15 +1,15 @@
 #pragma once
 
+#include <cmath>
 #include <dchag/dchag.hpp>
 #include <filesystem>
 
-// What every program of this folder does: a model is built, trained for two steps, saved, loaded and trained once more.
+// What the programs of this folder do with a model: train it for two steps, save it, load it, train it once more, and
+// use it.
 namespace portability {
 
-using Space = Kokkos::DefaultExecutionSpace;
-
-template <class Data>
-using Owned = Kokkos::View<Data, Kokkos::LayoutRight, Space>;
+template <class Data, class Space>
+using Owned = Kokkos::View<Data, Kokkos::LayoutRight, typename Space::device_type>;
 
 template <class Model>
 void train(Model& model, typename Model::Batch const& batch) {
@@ -21,48 +21,70 @@ void train(Model& model, typename Model::Batch const& batch) {
   dchag::load(model, trainer, path);
   std::filesystem::remove(path);
   trainer.step(batch);
-  dchag::require(trainer.evaluate(batch) > 0, "portability: the loss is not positive");
+  double const loss = trainer.evaluate(batch);
+  dchag::require(std::isfinite(loss) && loss > 0, "portability: the loss is ", loss);
+}
+
+/// call(context), once to measure the workspace and once for good.
+template <class Space, class Call>
+void measured(Call const& call) {
+  dchag::Workspace<Space> workspace;
+  call(dchag::Context<Space>(workspace));
+  workspace.allocate(workspace.peak());
+  call(dchag::Context<Space>(workspace));
+  Space().fence("portability::measured");
 }
 
 template <class... Policies>
 void train_masked_autoencoder() {
   using Model = dchag::MaskedAutoencoder<Policies...>;
+  using Scalar = typename Model::Scalar;
+  using Space = typename Model::Space;
   dchag::Index const images = 2, channels = 12;
-  Model model(dchag::Mesh(), {.channels = channels,
-                              .height = 8,
-                              .width = 8,
-                              .patch = 2,
-                              .embed = 16,
-                              .heads = 2,
-                              .depth = 1,
-                              .decoder = {.embed = 8, .heads = 2, .depth = 1}});
-  Owned<typename Model::Scalar****> pixels("pixels", images, channels, 8, 8),
-      prediction("prediction", images, channels, 8, 8);
-  Owned<dchag::Index**> keep("keep", images, model.config().kept());
+  typename Model::Config const config{.channels = channels,
+                                      .height = 8,
+                                      .width = 8,
+                                      .patch = 2,
+                                      .embed = 16,
+                                      .heads = 2,
+                                      .depth = 1,
+                                      .decoder = {.embed = 8, .heads = 2, .depth = 1}};
+  Model model(dchag::Mesh(), config);
+  Owned<Scalar****, Space> pixels("pixels", images, channels, 8, 8), prediction("prediction", images, channels, 8, 8);
+  Owned<Scalar***, Space> features("features", images, config.locations(), config.embed);
+  Owned<dchag::Index**, Space> keep("keep", images, config.kept());
   auto const host = Kokkos::create_mirror_view(keep);
   for (std::size_t i = 0; i < host.extent(0); ++i)
     for (std::size_t k = 0; k < host.extent(1); ++k) host(i, k) = static_cast<dchag::Index>(k);
   Kokkos::deep_copy(keep, host);
   Kokkos::deep_copy(pixels, 1);
   train(model, {pixels, keep});
+  measured<Space>([&](dchag::Context<Space> const& context) { model.predict(context, {pixels, keep}, prediction); });
+  measured<Space>([&](dchag::Context<Space> const& context) { model.features(context, pixels, features); });
 }
 
 template <class... Policies>
 void train_forecaster() {
   using Model = dchag::Forecaster<Policies...>;
-  dchag::Index const images = 2, channels = 12;
-  Model model(dchag::Mesh(), {.channels = channels,
-                              .out_channels = 3,
-                              .height = 8,
-                              .width = 8,
-                              .patch = 2,
-                              .embed = 16,
-                              .heads = 2,
-                              .depth = 1});
-  Owned<typename Model::Scalar****> pixels("pixels", images, channels, 8, 8), target("target", images, 3, 8, 8);
-  Owned<typename Model::Scalar*> lead_time("lead_time", images);
+  using Scalar = typename Model::Scalar;
+  using Space = typename Model::Space;
+  dchag::Index const images = 2, channels = 12, fields = 3;
+  typename Model::Config const config{.channels = channels,
+                                      .out_channels = fields,
+                                      .height = 8,
+                                      .width = 8,
+                                      .patch = 2,
+                                      .embed = 16,
+                                      .heads = 2,
+                                      .depth = 1};
+  Model model(dchag::Mesh(), config);
+  Owned<Scalar****, Space> pixels("pixels", images, channels, 8, 8), target("target", images, fields, 8, 8),
+      prediction("prediction", images, fields, 8, 8);
+  Owned<Scalar*, Space> lead_time("lead_time", images);
   Kokkos::deep_copy(target, 1);
-  train(model, {pixels, target, lead_time});
+  typename Model::Batch const batch{pixels, target, lead_time};
+  train(model, batch);
+  measured<Space>([&](dchag::Context<Space> const& context) { model.predict(context, batch, prediction); });
 }
 
 }  // namespace portability

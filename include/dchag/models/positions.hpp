@@ -5,7 +5,7 @@
 
 namespace dchag::detail {
 
-/// Sets a position embedding [1, rows * columns, D] to half of the sines and cosines of each location's column and row
+/// Sets a position embedding [1, rows * columns, D] to the sines and cosines of each location's column and row
 /// at D/4 frequencies from 1 to 1/10000 (Vaswani et al., arXiv 1706.03762, in two dimensions; features left over stay
 /// zero), so that near locations start alike.
 template <class T, class Space>

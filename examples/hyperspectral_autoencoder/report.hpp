@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdio>
+#include <dchag/io/atomic_file.hpp>
+#include <dchag/io/json.hpp>
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "training.hpp"
+
+namespace pines {
+
+inline dchag::Json json(Errors const& e) {
+  return dchag::Json()
+      .set("mean", e.mean)
+      .set("linear", e.linear)
+      .set("harmonic", e.harmonic)
+      .set("model", e.model)
+      .set("model_8_symmetries", e.symmetric);
+}
+
+inline dchag::Json json(ProbeResult const& result) {
+  return dchag::Json()
+      .set("shrinkage", result.shrinkage)
+      .set("validation_overall", result.validation.overall)
+      .set("test_overall", result.test.overall)
+      .set("test_average", result.test.average);
+}
+
+inline void print(Errors const& test, Errors const& validation, Options const& o) {
+  std::printf(
+      "\nReconstruction of hidden patches of %lld x %lld pixels, %.0f%% of them hidden: root mean square error in\n"
+      "standardised bands over all hidden pixels of the crops of %lld x %lld in the corners of each block, the visible\n"
+      "patches drawn %lld times, the same for every method.\n",
+      static_cast<long long>(o.patch), static_cast<long long>(o.patch), 100 * o.mask, static_cast<long long>(o.crop),
+      static_cast<long long>(o.crop), static_cast<long long>(o.masks));
+  std::printf("%-58s %6s %11s\n", "", "test", "validation");
+  auto const row = [](char const* name, double a, double b) { std::printf("  %-56s %6.3f %11.3f\n", name, a, b); };
+  row("mean of the training pixels", test.mean, validation.mean);
+  row("linear interpolation (Delaunay)", test.linear, validation.linear);
+  row("harmonic interpolation (Laplace)", test.harmonic, validation.harmonic);
+  row("masked autoencoder", test.model, validation.model);
+  row("masked autoencoder, mean over the crop's 8 symmetries", test.symmetric, validation.symmetric);
+}
+
+inline void print(char const* name, ProbeResult const& result) {
+  std::printf("  %-48s %6.3f %8.3f %11.3f %10g\n", name, result.test.overall, result.test.average, result.validation.overall,
+              result.shrinkage);
+}
+
+/// Measures a trained model, prints it and writes report.json.
+template <class Model>
+void report(Training<Model>& training, Evaluation<Model>& evaluation, Options const& options,
+            std::filesystem::path const& out) {
+  Errors const test = evaluation.errors(Part::test, options.masks, false);
+  Errors const validation = evaluation.errors(Part::validation, options.masks, false);
+  print(test, validation, options);
+
+  auto const score = [](auto const& of) { return probe(of(Part::train), of(Part::validation), of(Part::test)); };
+  ProbeResult const raw = score([&](Part part) { return evaluation.spectra(part, 0); });
+  ProbeResult const smooth = score([&](Part part) { return evaluation.spectra(part, 1); });
+  ProbeResult const encoded = score([&](Part part) { return evaluation.features(part); });
+  std::printf(
+      "\nClasses of single pixels by a linear discriminant of what is named, fitted to the labelled pixels of the training\n"
+      "blocks, its shrinkage chosen on the validation blocks.\n%-50s %6s %8s %11s %10s\n%-50s %6s %8s %11s\n",
+      "", "test", "test", "validation", "shrinkage", "", "all", "by class", "all");
+  print("spectrum", raw);
+  print("mean spectrum of 3 x 3 pixels", smooth);
+  print("encoder's features of the pixel's patch, all visible", encoded);
+
+  auto const& trainer = training.trainer();
+  double const steps = static_cast<double>(trainer.steps()), seconds = training.seconds();
+  double const parameters = static_cast<double>(training.model().parameters().count());
+  double const samples = steps * static_cast<double>(options.batch * training.model().mesh().replicas().size());
+  double const workspace = static_cast<double>(trainer.workspace_bytes());
+  std::printf(
+      "\nTraining: %.0f steps in %.0f s with validation (%.1f steps/s, %.0f crops/s); %.2f million parameters, %.1f MiB with\n"
+      "gradients and moments; workspace %.1f MiB\n",
+      steps, seconds, steps / seconds, samples / seconds, parameters / 1e6, 16 * parameters / (1 << 20),
+      workspace / (1 << 20));
+  std::string const text = dchag::Json()
+                               .set("rmse_test", json(test))
+                               .set("rmse_validation", json(validation))
+                               .set("probe_spectrum", json(raw))
+                               .set("probe_mean_spectrum_3x3", json(smooth))
+                               .set("probe_features", json(encoded))
+                               .set("steps", trainer.steps())
+                               .set("seconds", seconds)
+                               .set("crops_per_second", samples / seconds)
+                               .set("parameters", training.model().parameters().count())
+                               .set("workspace_bytes", static_cast<std::int64_t>(trainer.workspace_bytes()))
+                               .dump() + "\n";
+  dchag::AtomicFile file(out / "report.json");
+  file.write(std::as_bytes(std::span(text)));
+  file.commit();
+}
+
+}  // namespace pines

@@ -1,0 +1,160 @@
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <dchag/dchag.hpp>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "evaluation.hpp"
+#include "options.hpp"
+
+namespace pines {
+
+inline dchag::MaskedAutoencoderConfig configuration(Scene const& scene, Options const& o) {
+  return {.channels = scene.bands(),
+          .height = o.crop,
+          .width = o.crop,
+          .patch = o.patch,
+          .embed = o.embed,
+          .heads = o.heads,
+          .depth = o.depth,
+          .mlp_ratio = o.mlp_ratio,
+          .mask_ratio = o.mask,
+          .decoder = {.embed = o.decoder_embed, .heads = o.heads, .depth = o.decoder_depth, .mlp_ratio = o.mlp_ratio}};
+}
+
+/// Trains a model on crops of the training blocks; in a folder it leaves log.jsonl, model.safetensors (the parameters
+/// that did best on the validation blocks) and training.safetensors (to go on from).
+template <class Model>
+class Training {
+ public:
+  using Space = typename Model::Space;
+
+  /// All ranks of the mesh build one together. The scene must outlive it.
+  Training(dchag::Mesh const& mesh, Scene const& scene, Options const& options)
+      : mesh_(mesh),
+        scene_(&scene),
+        options_(options),
+        out_(options.out),
+        model_(mesh, configuration(scene, options), {.seed = options.seed}),
+        trainer_(
+            model_,
+            dchag::AdamW{.learning_rate = options.learning_rate, .beta2 = 0.95, .weight_decay = options.weight_decay},
+            dchag::WarmupCosine{options.warmup, options.steps}, {.clip = options.clip}),
+        crops_(scene, model_.config(), static_cast<std::size_t>(options.batch)),
+        squares_(scene.squares_in(Part::train, static_cast<int>(options.crop))),
+        pixels_(scene.pixels_in(Part::train)) {}
+
+  Model& model() { return model_; }
+  auto const& trainer() const { return trainer_; }
+  double seconds() const { return seconds_; }  // of training, validation included, over all runs
+
+  /// To the last step, or as long as the options say; the model is then the best one. All ranks call it.
+  void run() {
+    std::filesystem::create_directories(out_);
+    if (!options_.resume.empty()) resume();
+    dchag::Progress progress(mesh_);
+    trainer_.on_step(std::ref(progress));
+    std::optional<dchag::JsonLog> log;
+    if (mesh_.world().rank() == 0) {
+      using Mode = dchag::JsonLog::Mode;
+      log.emplace(out_ / "log.jsonl", options_.resume.empty() ? Mode::replace : Mode::append);
+      trainer_.on_step(std::ref(*log));
+    }
+    Index const last = options_.stop > 0 ? std::min(options_.stop, options_.steps) : options_.steps;
+    double const before = seconds_;
+    Kokkos::Timer const timer;
+    for (bool done = trainer_.steps() >= last; !done;) {
+      trainer_.step(batch_of(trainer_.steps()));
+      done = trainer_.steps() >= last || late(before + timer.seconds());
+      if (!done && trainer_.steps() % options_.validate != 0) continue;
+      double const error = evaluation_.errors(Part::validation, 2, true).model;
+      seconds_ = before + timer.seconds();
+      keep(error);
+      if (log) log->write(dchag::Json().set("step", trainer_.steps()).set("validation_rmse", error));
+      progress.note(text("step %lld: validation rmse %.4f", static_cast<long long>(trainer_.steps()), error));
+    }
+    progress.finish();
+    mesh_.world().barrier();
+    dchag::load(model_, out_ / "model.safetensors");
+  }
+
+ private:
+  template <class... Values>
+  static std::string text(char const* format, Values... values) {
+    std::array<char, 128> buffer{};
+    std::snprintf(buffer.data(), buffer.size(), format, values...);
+    return buffer.data();
+  }
+
+  /// Whether the time is up, for all ranks alike.
+  bool late(double seconds) const {
+    return mesh_.world().all_reduce(seconds > 60 * options_.minutes ? 1 : 0, dchag::Reduction::max) > 0;
+  }
+
+  /// This rank's crops of a step, the same whenever that step is taken.
+  typename Model::Batch batch_of(Index step) {
+    auto const first = static_cast<std::uint64_t>((step * mesh_.replicas().size() + mesh_.replicas().rank()) * options_.batch);
+    crops_.fill(dchag::random_key(options_.seed, "visible"), first, [&](std::size_t crop) { return view(first + crop); });
+    return crops_.upload();
+  }
+
+  /// A square of the training blocks, wherever it fits, in any symmetry; its spectra become
+  /// x (1 + 0.2 a n) + 0.5 a n' (z - z'), with a the strength of --augment, n and n' normal, z and z' spectra of training
+  /// pixels.
+  View view(std::uint64_t number) const {
+    std::uint64_t const key = dchag::random_bits(dchag::random_key(options_.seed, "crops"), number);
+    auto const pick = [&](auto const& list, std::uint64_t draw) { return list[dchag::random_bits(key, draw) % list.size()]; };
+    View view{pick(squares_, 0), static_cast<int>(dchag::random_bits(key, 1) % 8)};
+    view.from = pick(pixels_, 2);
+    view.to = pick(pixels_, 3);
+    view.gain = static_cast<float>(1 + 0.2 * options_.augment * dchag::random_normal(key, 2));
+    view.shift = static_cast<float>(0.5 * options_.augment * dchag::random_normal(key, 3));
+    return view;
+  }
+
+  /// Writes where the run stands, and the model where it is the best so far.
+  void keep(double error) {
+    if (error < best_) {
+      best_ = error;
+      dchag::save(model_, out_ / "model.safetensors", {{"step", std::to_string(trainer_.steps())}});
+    }
+    dchag::save(model_, trainer_, out_ / "training.safetensors",
+                {{"options", options_.training(mesh_.world().size()).dump()},
+                 {"best", dchag::Json(best_).dump()},
+                 {"seconds", dchag::Json(seconds_).dump()}});
+  }
+
+  void resume() {
+    auto const metadata = dchag::load(model_, trainer_, options_.resume);
+    auto const entry = [&](char const* name) {
+      auto const found = metadata.find(name);
+      dchag::require(found != metadata.end(), options_.resume, ": has no \"", name, "\", it is not of this program");
+      return dchag::Json::parse(found->second, options_.resume);
+    };
+    dchag::Json const then = entry("options"), now = options_.training(mesh_.world().size());
+    for (auto const& [name, value] : now.object("options")) {
+      dchag::Json const* const other = then.find(name);
+      dchag::require(other != nullptr && *other == value, options_.resume, ": was made with ", name, " = ",
+                     other == nullptr ? "nothing" : other->dump(), ", not ", value.dump(), ": give the same");
+    }
+    seconds_ = entry("seconds").template to<double>("seconds");
+    if (std::filesystem::exists(out_ / "model.safetensors")) best_ = entry("best").template to<double>("best");
+  }
+
+  dchag::Mesh mesh_;
+  Scene const* scene_;
+  Options options_;
+  std::filesystem::path out_;
+  Model model_;
+  dchag::Trainer<Model, dchag::WarmupCosine> trainer_;
+  Crops<Model> crops_;
+  Evaluation<Model> evaluation_{model_, *scene_};
+  std::vector<Pixel> squares_, pixels_;
+  double best_ = std::numeric_limits<double>::max(), seconds_ = 0;
+};
+
+}  // namespace pines
