@@ -61,8 +61,8 @@ class Crops {
   }
   std::span<Index const> visible(std::size_t crop) const { return {host_keep_.data() + crop * kept_, kept_}; }
 
-  /// Fills every crop, in parallel, on the host: show(crop) is its View. Which patches of the square are visible is drawn
-  /// from the key for the number first + crop, whatever the symmetry.
+  /// Fills every crop, in parallel, on the host: show(crop) is its View. Which patches of the square are visible is
+  /// drawn from the key for the number first + crop, whatever the symmetry.
   template <class Show>
   void fill(std::uint64_t key, std::uint64_t first, Show const& show) {
     Kokkos::fence("crops");  // what was filled before may still be on its way to the device
@@ -80,8 +80,9 @@ class Crops {
     Kokkos::deep_copy(images_, host_images_);
     Kokkos::deep_copy(keep_, host_keep_);
     Index const count = static_cast<Index>(count_);
-    return {dchag::reshape<float const****, Space>(static_cast<float const*>(images_.data()), count, bands(), edge_, edge_),
-            dchag::reshape<Index const**, Space>(static_cast<Index const*>(keep_.data()), count, kept_)};
+    return {
+        dchag::reshape<float const****, Space>(static_cast<float const*>(images_.data()), count, bands(), edge_, edge_),
+        dchag::reshape<Index const**, Space>(static_cast<Index const*>(keep_.data()), count, kept_)};
   }
 
  private:

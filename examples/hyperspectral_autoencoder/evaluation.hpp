@@ -40,8 +40,9 @@ class Evaluation {
     for (Index draw = 0; draw < masks; ++draw) {
       std::vector<float> one, all(corners.size() * crops.size_of_one(), 0.0f);
       for (int symmetry = only_model ? 0 : 7; symmetry >= 0; --symmetry) {
-        crops.fill(key, static_cast<std::uint64_t>(draw) * corners.size(),
-                   [&](std::size_t crop) { return View{corners[crop], symmetry}; });
+        crops.fill(key, static_cast<std::uint64_t>(draw) * corners.size(), [&](std::size_t crop) {
+          return View{corners[crop], symmetry};
+        });
         one = reconstruct(crops);
         if (!only_model) add_turned(crops, symmetry, one, all);
       }
@@ -62,8 +63,8 @@ class Evaluation {
     return {host.data(), host.data() + host.size()};
   }
 
-  /// The encoder's features of every pixel of a part that has a class: those of its patch, all patches visible, averaged
-  /// over the squares in the corners of its block that hold it and over their 8 symmetries.
+  /// The encoder's features of every pixel of a part that has a class: those of its patch, all patches visible,
+  /// averaged over the squares in the corners of its block that hold it and over their 8 symmetries.
   Samples features(Part part) {
     std::size_t const size = static_cast<std::size_t>(model_->config().embed);
     auto const corners = scene_->corners_of_blocks(part, edge());
@@ -110,29 +111,33 @@ class Evaluation {
   }
 
   /// all += one / 8, turned back as the square lies in the scene.
-  static void add_turned(Crops<Model> const& crops, int symmetry, std::vector<float> const& one, std::vector<float>& all) {
+  static void add_turned(Crops<Model> const& crops, int symmetry, std::vector<float> const& one,
+                         std::vector<float>& all) {
     int const edge = crops.edge();
     for (std::size_t plane = 0; plane < one.size(); plane += crops.pixels())
       for (int i = 0; i < edge; ++i)
         for (int j = 0; j < edge; ++j) {
           auto const [r, c] = turned(symmetry, edge, i, j);
-          all[plane + static_cast<std::size_t>(r * edge + c)] += one[plane + static_cast<std::size_t>(i * edge + j)] / 8;
+          all[plane + static_cast<std::size_t>(r * edge + c)] +=
+              one[plane + static_cast<std::size_t>(i * edge + j)] / 8;
         }
   }
 
-  void add_squares(Crops<Model> const& crops, std::vector<float> const& one, std::vector<float> const& all, bool only_model,
-                   Sums& total) const {
+  void add_squares(Crops<Model> const& crops, std::vector<float> const& one, std::vector<float> const& all,
+                   bool only_model, Sums& total) const {
     std::vector<Sums> sums(crops.count());
     Kokkos::parallel_for("errors", Kokkos::RangePolicy<Host>(0, static_cast<int>(crops.count())), [&](int crop) {
       std::size_t const i = static_cast<std::size_t>(crop);
-      sums[i] = squares(crops, i, one.data() + i * crops.size_of_one(), all.data() + i * crops.size_of_one(), only_model);
+      sums[i] =
+          squares(crops, i, one.data() + i * crops.size_of_one(), all.data() + i * crops.size_of_one(), only_model);
     });
     Host().fence("errors");
     for (Sums const& of_one : sums)
       for (std::size_t i = 0; i < total.size(); ++i) total[i] += of_one[i];
   }
 
-  static Sums squares(Crops<Model> const& crops, std::size_t crop, float const* one, float const* all, bool only_model) {
+  static Sums squares(Crops<Model> const& crops, std::size_t crop, float const* one, float const* all,
+                      bool only_model) {
     Visible const visible(crops.edge(), crops.patch(), crops.visible(crop));
     std::vector<float> linear(crops.pixels()), harmonic(crops.pixels());
     LinearInterpolation const interpolate_linearly(visible);
@@ -159,7 +164,8 @@ class Evaluation {
 
   void add_features(Crops<Model>& crops, std::vector<Pixel> const& corners, int symmetry, std::vector<double>& sums,
                     std::vector<double>& counts) {
-    Index const locations = model_->config().locations(), embed = model_->config().embed, across = edge() / crops.patch();
+    Index const locations = model_->config().locations(), embed = model_->config().embed,
+                across = edge() / crops.patch();
     Kokkos::View<float***, Kokkos::LayoutRight, typename Space::device_type> const out(
         "features", crops.count(), static_cast<std::size_t>(locations), static_cast<std::size_t>(embed));
     auto const batch = crops.upload();

@@ -35,8 +35,8 @@ class Visible {
   std::vector<bool> known_;  // [edge, edge]
 };
 
-/// Linear interpolation in a Delaunay triangulation of the visible pixels' centres; a pixel outside of their convex hull
-/// takes the value of the nearest visible one.
+/// Linear interpolation in a Delaunay triangulation of the visible pixels' centres; a pixel outside of their convex
+/// hull takes the value of the nearest visible one.
 class LinearInterpolation {
  public:
   explicit LinearInterpolation(Visible const& visible) : edge_(visible.edge()) {
@@ -80,7 +80,8 @@ class LinearInterpolation {
     Point const a = from_p(0), b = from_p(1), c = from_p(2);
     auto const square = [](Point q) { return q.x * q.x + q.y * q.y; };
     return square(a) * (b.x * c.y - b.y * c.x) - square(b) * (a.x * c.y - a.y * c.x) +
-               square(c) * (a.x * b.y - a.y * b.x) > 0;
+               square(c) * (a.x * b.y - a.y * b.x) >
+           0;
   }
 
   /// Bowyer and Watson's step: triangles whose circle holds the point give way to ones that have it as a corner.
@@ -92,7 +93,8 @@ class LinearInterpolation {
       return true;
     });
     for (auto const& [a, b] : sides)  // those of one removed triangle alone
-      if (std::find(sides.begin(), sides.end(), std::pair(b, a)) == sides.end()) triangles_.push_back({a, b, points_.size()});
+      if (std::find(sides.begin(), sides.end(), std::pair(b, a)) == sides.end())
+        triangles_.push_back({a, b, points_.size()});
     points_.push_back(point);
   }
 
@@ -129,7 +131,9 @@ class LinearInterpolation {
 class HarmonicInterpolation {
  public:
   explicit HarmonicInterpolation(Visible const& visible)
-      : visible_(visible), width_(static_cast<std::size_t>(visible.edge())), factor_(visible.size() * (width_ + 1), 0.0) {
+      : visible_(visible),
+        width_(static_cast<std::size_t>(visible.edge())),
+        factor_(visible.size() * (width_ + 1), 0.0) {
     for (std::size_t i = 0; i < visible.size(); ++i) {
       at(i, i) = 1;
       if (visible[i]) continue;

@@ -96,12 +96,14 @@ inline void make_quick(CLI::App const& app, Options& o) {
 /// Throws where an option makes no sense to this program; the model and the trainer check theirs.
 inline void check(Options const& o, std::vector<std::string> const& others) {
   using dchag::require;
-  for (auto const& other : others)
-    require(other.starts_with("--kokkos-"), other, " is no option: --help lists them");
-  require(o.synthetic || !o.data.empty(), "--data is missing: give the folder of the scene (cmake/data.sh fetches it), or ",
-          "--synthetic");
-  require(o.crop >= 15 && o.crop <= 29, "--crop ", o.crop, ": expected 15 to 29 pixels, so that four cover a block of 29");
-  auto const positive = [](char const* name, Index value) { require(value > 0, name, ' ', value, ": give at least 1"); };
+  for (auto const& other : others) require(other.starts_with("--kokkos-"), other, " is no option: --help lists them");
+  require(o.synthetic || !o.data.empty(),
+          "--data is missing: give the folder of the scene (cmake/data.sh fetches it), or ", "--synthetic");
+  require(o.crop >= 15 && o.crop <= 29, "--crop ", o.crop,
+          ": expected 15 to 29 pixels, so that four cover a block of 29");
+  auto const positive = [](char const* name, Index value) {
+    require(value > 0, name, ' ', value, ": give at least 1");
+  };
   positive("--patch", o.patch);
   positive("--batch", o.batch);
   positive("--steps", o.steps);

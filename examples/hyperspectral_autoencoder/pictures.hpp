@@ -42,7 +42,8 @@ class Mosaic {
         visible_[number(row, column)] = visible[i];
         for (int k = 0; k < scene.bands(); ++k)
           answers_[number(row, column) * static_cast<std::size_t>(scene.bands()) + static_cast<std::size_t>(k)] =
-              visible[i] ? crops.band(block, k)[i] : answers[block * crops.size_of_one() + static_cast<std::size_t>(k) * crops.pixels() + i];
+              visible[i] ? crops.band(block, k)[i]
+                         : answers[block * crops.size_of_one() + static_cast<std::size_t>(k) * crops.pixels() + i];
       }
     }
   }
@@ -155,7 +156,8 @@ inline dchag::Picture spectra(Mosaic const& mosaic, Scene const& scene, int row,
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return scene.wavelength(a) < scene.wavelength(b); });
   double const first = scene.wavelength(order.front()), last = scene.wavelength(order.back());
   double const widest = 5 * (last - first) / scene.bands();  // wider gaps have no band: lines are interrupted
-  dchag::Curve truth{"measured", {}, {}, dchag::curve_colour(0)}, model{"reconstructed", {}, {}, dchag::curve_colour(1)};
+  dchag::Curve truth{"measured", {}, {}, dchag::curve_colour(0)},
+      model{"reconstructed", {}, {}, dchag::curve_colour(1)};
   double before = first;
   for (int k : order) {
     double const here = scene.wavelength(k);
@@ -165,7 +167,8 @@ inline dchag::Picture spectra(Mosaic const& mosaic, Scene const& scene, int row,
         curve->y.push_back(0);
       }
       curve->x.push_back(here);
-      curve->y.push_back(scene.counts(k, curve == &truth ? mosaic.truth(k, row, column) : mosaic.answer(k, row, column)));
+      curve->y.push_back(
+          scene.counts(k, curve == &truth ? mosaic.truth(k, row, column) : mosaic.answer(k, row, column)));
     }
     before = here;
   }
@@ -212,7 +215,9 @@ inline void draw(Mosaic const& mosaic, Scene const& scene, std::filesystem::path
   };
   auto const truth = [&](int r, int c) { return colour([&](int k) { return mosaic.truth(k, r, c); }); };
   panel(0, "True colour", truth);
-  panel(1, "Visible to the model", [&](int r, int c) { return mosaic.visible(r, c) ? truth(r, c) : dchag::Colour{40, 40, 40}; });
+  panel(1, "Visible to the model", [&](int r, int c) {
+    return mosaic.visible(r, c) ? truth(r, c) : dchag::Colour{40, 40, 40};
+  });
   panel(2, "Reconstruction", [&](int r, int c) { return colour([&](int k) { return mosaic.answer(k, r, c); }); });
   panel(3, "Error, RMS of bands", [&](int r, int c) { return dchag::colour_map(mosaic.error(r, c) / worst); });
   int const bar = 4 * (wide + gap) + 8;
@@ -220,10 +225,11 @@ inline void draw(Mosaic const& mosaic, Scene const& scene, std::filesystem::path
     picture.fill(bar, top + y, 14, 1, dchag::colour_map(1 - static_cast<double>(y) / (high - 1)));
   for (int tick = 0; tick <= 2; ++tick)
     picture.text(bar + 20, top + (high - 14) * tick / 2, detail::decimals(worst * (2 - tick) / 2, 2), dchag::black, 2);
-  picture.text(gap, top + high + 12,
-               "One crop of each block. Framed: test blocks, never trained on. Error in standardised bands; below, from small "
-               "to large.",
-               dchag::black, 2);
+  picture.text(
+      gap, top + high + 12,
+      "One crop of each block. Framed: test blocks, never trained on. Error in standardised bands; below, from small "
+      "to large.",
+      dchag::black, 2);
 
   auto const hidden = detail::hidden_test_pixels(mosaic);
   int const plot_width = width / 2;

@@ -21,8 +21,8 @@ struct Accuracy {
   double overall = 0, average = 0;  // of all samples; mean over classes
 };
 
-/// Linear discriminant analysis in closed form: one covariance S for all classes, shrunk to (1 - s) S + s tr(S)/d I, and class
-/// frequencies as priors.
+/// Linear discriminant analysis in closed form: one covariance S for all classes, shrunk to (1 - s) S + s tr(S)/d I,
+/// and class frequencies as priors.
 class LinearDiscriminant {
  public:
   LinearDiscriminant(Samples const& samples, double shrinkage) : size_(samples.size) {
@@ -44,7 +44,8 @@ class LinearDiscriminant {
       solve(factor, w);
       double dot = 0;
       for (std::size_t j = 0; j < size_; ++j) dot += w[j] * mean[j];
-      offsets_.push_back(counts[k] > 0 ? std::log(counts[k] / static_cast<double>(samples.count())) - 0.5 * dot : -HUGE_VAL);
+      offsets_.push_back(counts[k] > 0 ? std::log(counts[k] / static_cast<double>(samples.count())) - 0.5 * dot
+                                       : -HUGE_VAL);
     }
   }
 

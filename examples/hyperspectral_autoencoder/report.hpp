@@ -31,7 +31,8 @@ inline dchag::Json json(ProbeResult const& result) {
 inline void print(Errors const& test, Errors const& validation, Options const& o) {
   std::printf(
       "\nReconstruction of hidden patches of %lld x %lld pixels, %.0f%% of them hidden: root mean square error in\n"
-      "standardised bands over all hidden pixels of the crops of %lld x %lld in the corners of each block, the visible\n"
+      "standardised bands over all hidden pixels of the crops of %lld x %lld in the corners of each block, the "
+      "visible\n"
       "patches drawn %lld times, the same for every method.\n",
       static_cast<long long>(o.patch), static_cast<long long>(o.patch), 100 * o.mask, static_cast<long long>(o.crop),
       static_cast<long long>(o.crop), static_cast<long long>(o.masks));
@@ -45,8 +46,8 @@ inline void print(Errors const& test, Errors const& validation, Options const& o
 }
 
 inline void print(char const* name, ProbeResult const& result) {
-  std::printf("  %-48s %6.3f %8.3f %11.3f %10g\n", name, result.test.overall, result.test.average, result.validation.overall,
-              result.shrinkage);
+  std::printf("  %-48s %6.3f %8.3f %11.3f %10g\n", name, result.test.overall, result.test.average,
+              result.validation.overall, result.shrinkage);
 }
 
 /// Measures a trained model, prints it and writes report.json.
@@ -62,7 +63,8 @@ void report(Training<Model>& training, Evaluation<Model>& evaluation, Options co
   ProbeResult const smooth = score([&](Part part) { return evaluation.spectra(part, 1); });
   ProbeResult const encoded = score([&](Part part) { return evaluation.features(part); });
   std::printf(
-      "\nClasses of single pixels by a linear discriminant of what is named, fitted to the labelled pixels of the training\n"
+      "\nClasses of single pixels by a linear discriminant of what is named, fitted to the labelled pixels of the "
+      "training\n"
       "blocks, its shrinkage chosen on the validation blocks.\n%-50s %6s %8s %11s %10s\n%-50s %6s %8s %11s\n",
       "", "test", "test", "validation", "shrinkage", "", "all", "by class", "all");
   print("spectrum", raw);
@@ -75,7 +77,8 @@ void report(Training<Model>& training, Evaluation<Model>& evaluation, Options co
   double const samples = steps * static_cast<double>(options.batch * training.model().mesh().replicas().size());
   double const workspace = static_cast<double>(trainer.workspace_bytes());
   std::printf(
-      "\nTraining: %.0f steps in %.0f s with validation (%.1f steps/s, %.0f crops/s); %.2f million parameters, %.1f MiB with\n"
+      "\nTraining: %.0f steps in %.0f s with validation (%.1f steps/s, %.0f crops/s); %.2f million parameters, %.1f "
+      "MiB with\n"
       "gradients and moments; workspace %.1f MiB\n",
       steps, seconds, steps / seconds, samples / seconds, parameters / 1e6, 16 * parameters / (1 << 20),
       workspace / (1 << 20));
@@ -90,7 +93,8 @@ void report(Training<Model>& training, Evaluation<Model>& evaluation, Options co
                                .set("crops_per_second", samples / seconds)
                                .set("parameters", training.model().parameters().count())
                                .set("workspace_bytes", static_cast<std::int64_t>(trainer.workspace_bytes()))
-                               .dump() + "\n";
+                               .dump() +
+                           "\n";
   dchag::AtomicFile file(out / "report.json");
   file.write(std::as_bytes(std::span(text)));
   file.commit();

@@ -74,7 +74,7 @@ class Scene {
   float const* at(Pixel place) const { return values_.data() + pixel(place.row, place.column); }
   std::size_t values_per_band() const { return labels_.size(); }
 
-  int label(int row, int column) const { return labels_[pixel(row, column)]; }  // 0 where there is none
+  int label(int row, int column) const { return labels_[pixel(row, column)]; }                // 0 where there is none
   double wavelength(int band) const { return wavelengths_[static_cast<std::size_t>(band)]; }  // nanometres
   /// What the sensor counted.
   double counts(int band, double standardised) const {
@@ -108,8 +108,8 @@ class Scene {
     return corners;
   }
 
-  /// The upper left pixels of the four squares in the corners of each block of a part: together they cover it where they
-  /// are more than half as wide.
+  /// The upper left pixels of the four squares in the corners of each block of a part: together they cover it where
+  /// they are more than half as wide.
   std::vector<Pixel> corners_of_blocks(Part part, int edge) const {
     std::vector<Pixel> corners;
     for (int r = 0; r < rows_; r += block)

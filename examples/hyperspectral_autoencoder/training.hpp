@@ -97,17 +97,21 @@ class Training {
 
   /// This rank's crops of a step, the same whenever that step is taken.
   typename Model::Batch batch_of(Index step) {
-    auto const first = static_cast<std::uint64_t>((step * mesh_.replicas().size() + mesh_.replicas().rank()) * options_.batch);
-    crops_.fill(dchag::random_key(options_.seed, "visible"), first, [&](std::size_t crop) { return view(first + crop); });
+    auto const first =
+        static_cast<std::uint64_t>((step * mesh_.replicas().size() + mesh_.replicas().rank()) * options_.batch);
+    crops_.fill(dchag::random_key(options_.seed, "visible"), first,
+                [&](std::size_t crop) { return view(first + crop); });
     return crops_.upload();
   }
 
   /// A square of the training blocks, wherever it fits, in any symmetry; its spectra become
-  /// x (1 + 0.2 a n) + 0.5 a n' (z - z'), with a the strength of --augment, n and n' normal, z and z' spectra of training
-  /// pixels.
+  /// x (1 + 0.2 a n) + 0.5 a n' (z - z'), with a the strength of --augment, n and n' normal, z and z' spectra of
+  /// training pixels.
   View view(std::uint64_t number) const {
     std::uint64_t const key = dchag::random_bits(dchag::random_key(options_.seed, "crops"), number);
-    auto const pick = [&](auto const& list, std::uint64_t draw) { return list[dchag::random_bits(key, draw) % list.size()]; };
+    auto const pick = [&](auto const& list, std::uint64_t draw) {
+      return list[dchag::random_bits(key, draw) % list.size()];
+    };
     View view{pick(squares_, 0), static_cast<int>(dchag::random_bits(key, 1) % 8)};
     view.from = pick(pixels_, 2);
     view.to = pick(pixels_, 3);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <dchag/dchag.hpp>
 #include <filesystem>
+#include <functional>
 
 // What the programs of this folder do with a model: train it for two steps, save it, load it, train it once more, and
 // use it.
@@ -14,6 +15,8 @@ using Owned = Kokkos::View<Data, Kokkos::LayoutRight, typename Space::device_typ
 template <class Model>
 void train(Model& model, typename Model::Batch const& batch) {
   dchag::Trainer trainer(model, dchag::AdamW{.learning_rate = 1e-3}, dchag::WarmupCosine{.warmup = 1, .total = 10});
+  dchag::Progress progress(model.mesh());
+  trainer.on_step(std::ref(progress));
   trainer.step(batch);
   trainer.step(batch);
   auto const path = std::filesystem::temp_directory_path() / "dchag_portability.safetensors";

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <dchag/channels/evaluate/kernels.hpp>
 #include <dchag/channels/tile.hpp>
 #include <dchag/core/context.hpp>
 #include <dchag/core/lanes.hpp>
@@ -73,6 +74,11 @@ class Tokenizer {
                          {{weight(first), rows, patch_}, count, embed_ * patch_, parts, rows * patch_},
                          {tile_matrix(x, patch_, tiling), count, patch_ * tiling.pitch, parts, 0}, T{0},
                          {tile_matrix(t, rows, tiling), count, embed_ * tiling.pitch, parts, rows * tiling.pitch});
+  }
+
+  /// t[c, e, n] += beta[c, e], for `count` channels from `first`; t starts there.
+  void add_beta(Context<Space> const& context, Tiling const& tiling, Index first, Index count, T* t) const {
+    kernels::spread_bias(context, tiling, count * embed_, static_cast<T const*>(beta(first)), true, t);
   }
 
   /// Adds the gradients of W and beta from those of the tokens [count, D, pitch].

@@ -94,8 +94,8 @@ class Forecaster {
   using Space = typename Set::Space;
   using Config = ForecasterConfig;
 
-  /// Views that the caller keeps alive until the kernels of the call that they are given to are done: on a device, until
-  /// the context's fence(). A Trainer waits for them.
+  /// Views that the caller keeps alive until the kernels of the call that they are given to are done: on a device,
+  /// until the context's fence(). A Trainer waits for them.
   struct Batch {
     View<Scalar const****, Space> images;  // [B, channels, height, width]
     View<Scalar const****, Space> target;  // [B, out_channels, height, width]; not read by predict()
@@ -176,6 +176,7 @@ class Forecaster {
   /// The forecast [B, out_channels, height, width].
   void predict(Context<Space> const& context, Batch const& batch, View<Scalar****, Space> const& prediction) {
     check_inputs(batch);
+    detail::check_images("prediction", prediction, batch.size(), config_.out_channels, config_.height, config_.width);
     auto scope = context.workspace().scope();
     Index const images = batch.size(), rows = images * grid().locations();
     Rows const x = context.workspace().template push<Scalar**>(rows, config_.embed);

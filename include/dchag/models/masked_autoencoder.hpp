@@ -58,15 +58,20 @@ struct MaskedAutoencoderConfig {
 namespace detail {
 
 /// Which location of which image is where: slot [B, L] is the encoder's row of a visible location, -1 for a hidden one;
-/// hidden [B, L - kept] lists the hidden ones in order.
+/// hidden [B, L - kept] lists the hidden ones in order. Answers how many entries of keep are no location or one named
+/// before; waits for the device.
 template <class Space>
-void sort_locations(Context<Space> const& context, Index images, Index locations, Index kept, Index const* keep,
-                    Index* slot, Index* hidden) {
-  context.loop(
-      "dchag::masked_autoencoder::sort_locations", images, KOKKOS_LAMBDA(Index b) {
+Index sort_locations(Context<Space> const& context, Index images, Index locations, Index kept, Index const* keep,
+                     Index* slot, Index* hidden) {
+  return context.template sum<Index>(
+      "dchag::masked_autoencoder::sort_locations", images, KOKKOS_LAMBDA(Index b, Index & wrong) {
         Index* const slots = slot + b * locations;
         for (Index l = 0; l < locations; ++l) slots[l] = -1;
-        for (Index k = 0; k < kept; ++k) slots[keep[b * kept + k]] = b * kept + k;
+        for (Index row = b * kept; row < (b + 1) * kept; ++row)
+          if (keep[row] < 0 || keep[row] >= locations || slots[keep[row]] >= 0)
+            ++wrong;
+          else
+            slots[keep[row]] = row;
         Index next = 0;
         for (Index l = 0; l < locations && next < locations - kept; ++l)
           if (slots[l] < 0) hidden[b * (locations - kept) + next++] = l;
@@ -165,8 +170,8 @@ class MaskedAutoencoder {
   using Space = typename Set::Space;
   using Config = MaskedAutoencoderConfig;
 
-  /// Views that the caller keeps alive until the kernels of the call that they are given to are done: on a device, until
-  /// the context's fence(). A Trainer waits for them.
+  /// Views that the caller keeps alive until the kernels of the call that they are given to are done: on a device,
+  /// until the context's fence(). A Trainer waits for them.
   struct Batch {
     View<Scalar const****, Space> images;  // [B, channels, height, width]
     View<Index const**, Space> keep;       // [B, kept], the visible locations of each image, all different
@@ -256,6 +261,7 @@ class MaskedAutoencoder {
 
   /// The loss of a batch, by a forward pass alone.
   double evaluate(Context<Space> const& context, Batch const& batch) {
+    check(batch);
     auto scope = context.workspace().scope();
     Index const images = batch.size(), hidden = grid().locations() - config_.kept();
     Rows const pixels = context.workspace().template push<Scalar**>(images * hidden, prediction_.out());
@@ -274,6 +280,8 @@ class MaskedAutoencoder {
 
   /// The reconstruction [B, channels, height, width] of all locations, visible ones too.
   void predict(Context<Space> const& context, Batch const& batch, View<Scalar****, Space> const& prediction) {
+    check(batch);
+    detail::check_images("prediction", prediction, batch.size(), config_.channels, config_.height, config_.width);
     auto scope = context.workspace().scope();
     Index const images = batch.size(), rows = images * grid().locations();
     Rows const pixels = context.workspace().template push<Scalar**>(rows, prediction_.out());
@@ -288,6 +296,10 @@ class MaskedAutoencoder {
     auto scope = context.workspace().scope();
     Index const count = static_cast<Index>(images.extent(0)), locations = grid().locations();
     detail::check_images("images", images, count, config_.channels, config_.height, config_.width);
+    require(static_cast<Index>(out.extent(0)) == count && static_cast<Index>(out.extent(1)) == locations &&
+                static_cast<Index>(out.extent(2)) == config_.embed,
+            "features: out is [", out.extent(0), ", ", out.extent(1), ", ", out.extent(2), "], expected [", count, ", ",
+            locations, ", ", config_.embed, "]");
     Rows const x(out.data(), count * locations, config_.embed);
     {
       auto inner = context.workspace().scope();
@@ -324,7 +336,10 @@ class MaskedAutoencoder {
     Index const images = batch.size(), locations = grid().locations(), kept = config_.kept();
     Sorted const sorted{context.workspace().template push<Index*>(images * locations).data(),
                         context.workspace().template push<Index*>(images * (locations - kept)).data()};
-    detail::sort_locations(context, images, locations, kept, batch.keep.data(), sorted.slot, sorted.hidden);
+    Index const wrong =
+        detail::sort_locations(context, images, locations, kept, batch.keep.data(), sorted.slot, sorted.hidden);
+    require(wrong == 0, "batch: ", wrong, " entries of keep are no location from 0 to ", locations - 1,
+            ", or one that is there twice: name the visible locations of each image, all different");
     return sorted;
   }
 
@@ -346,7 +361,6 @@ class MaskedAutoencoder {
 
   /// The decoder's rows [B L, decoder.embed], pushed on the workspace.
   Rows decode(Context<Space> const& context, Batch const& batch, Sorted const& sorted) {
-    check(batch);
     Index const images = batch.size();
     Rows const full = context.workspace().template push<Scalar**>(images * grid().locations(), config_.decoder.embed);
     auto scope = context.workspace().scope();

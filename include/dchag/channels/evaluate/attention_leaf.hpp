@@ -21,10 +21,12 @@ class AttentionLeaf {
         patch_space_(attention_, tokenizer, group) {}
   AttentionLeaf(AttentionLeaf const&) = delete;
 
-  /// Chooses the order for a batch of that many rows.
+  /// Chooses the order for a batch of that many rows. Throws where the policy chooses one that it does not allow.
   void choose(Index rows) {
     size_.rows = rows;
     order_ = Policy::choose(size_);
+    require(Policy::allows(order_), "Evaluate: the policy chooses order ", static_cast<int>(order_), " for ", rows,
+            " rows of ", size_.channels, " channels, but does not allow it: let allows() answer true for it");
   }
   Order order() const { return order_; }
 
@@ -61,7 +63,7 @@ class AttentionLeaf {
 
   QueryAttention<T, Space> attention_;
   UnitSize size_;
-  Order order_ = Policy::choose(UnitSize{1, 1, 1, 1, 1});
+  Order order_ = Order::materialized;  // until choose()
   MaterializedLeaf<T, Space> materialized_;
   TokenSpaceLeaf<T, Space> token_space_;
   PatchSpaceLeaf<T, Space> patch_space_;

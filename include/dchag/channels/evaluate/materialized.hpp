@@ -6,10 +6,10 @@ namespace dchag::channels {
 
 namespace detail {
 
-/// t[c, e, n] += beta[c * beta_step + e]
+/// t[c, e, n] += bias[e]
 template <class T, class Space>
-void add_token_bias(Context<Space> const& context, Tiling const& tiling, Index channels, Index embed, T const* beta,
-                    Index beta_step, T* t) {
+void add_token_bias(Context<Space> const& context, Tiling const& tiling, Index channels, Index embed, T const* bias,
+                    T* t) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
@@ -17,7 +17,7 @@ void add_token_bias(Context<Space> const& context, Tiling const& tiling, Index c
       "dchag::channels::add_token_bias", channels * embed * blocks, KOKKOS_LAMBDA(Index item) {
         Index const row = item / blocks;
         T* const place = t + row * pitch + item % blocks * lanes;
-        store(place, load<L>(place) + broadcast<L>(beta[row / embed * beta_step + row % embed]));
+        store(place, load<L>(place) + broadcast<L>(bias[row % embed]));
       });
 }
 
@@ -131,7 +131,7 @@ class MaterializedLeaf {
     Index const c = group_.count, heads = attention_->heads(), embed = attention_->embed(), width = attention_->width();
     auto const [t, k, v, a, z] = parts(tiling, kept);
     tokenizer_->project(context, tiling, group_.first, c, x, t);
-    detail::add_token_bias(context, tiling, c, embed, static_cast<T const*>(tokenizer_->beta(group_.first)), embed, t);
+    tokenizer_->add_beta(context, tiling, group_.first, c, t);
     project(context, tiling, attention_->key_weight(), attention_->key_bias(), t, k);
     project(context, tiling, attention_->value_weight(), attention_->value_bias(), t, v);
     detail::head_dots(context, tiling, c, heads, width, static_cast<T const*>(k),
@@ -201,7 +201,7 @@ class MaterializedLeaf {
     Index const c = group_.count, embed = attention_->embed();
     linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {weight, c, 0},
                          tokenizer_->tokens(tiling, t, c), T{0}, tokenizer_->tokens(tiling, out, c));
-    detail::add_token_bias(context, tiling, c, embed, bias, 0, out);
+    detail::add_token_bias(context, tiling, c, embed, bias, out);
   }
 
   QueryAttention<T, Space>* attention_;

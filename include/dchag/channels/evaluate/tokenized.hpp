@@ -1,6 +1,6 @@
 #pragma once
 
-#include <dchag/channels/evaluate/materialized.hpp>
+#include <dchag/channels/evaluate/patch_scores.hpp>
 #include <dchag/channels/tokenizer.hpp>
 #include <dchag/channels/units/unit.hpp>
 
@@ -45,8 +45,7 @@ class TokenizedLeaf {
   }
   void tokenize(Context<Space> const& context, Tiling const& tiling, T const* x, T* tokens) const {
     tokenizer_->project(context, tiling, group_.first, group_.count, x, tokens);
-    detail::add_token_bias(context, tiling, group_.count, tokenizer_->embed(),
-                           static_cast<T const*>(tokenizer_->beta(group_.first)), tokenizer_->embed(), tokens);
+    tokenizer_->add_beta(context, tiling, group_.first, group_.count, tokens);
   }
 
   Unit* unit_;
