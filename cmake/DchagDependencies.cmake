@@ -4,8 +4,8 @@
 # A project that adds this one as a subdirectory links dchag::dchag from outside this folder.
 set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 
-# Any version from 4.5 to before 6. A package answers for its own major version alone, so each is asked for in turn; a search
-# that fails forgets Kokkos_DIR, which may be right for the next.
+# Any version from 4.5 to before 6. A package answers for its own major version alone, so each is asked for in turn; a
+# search that fails forgets Kokkos_DIR, which may be right for the next.
 macro(dchag_find_kokkos)
   foreach(version 5 4.5)
     if(NOT TARGET Kokkos::kokkos)
@@ -24,7 +24,7 @@ endmacro()
 dchag_find_kokkos()
 
 if(NOT TARGET Kokkos::kokkos AND DCHAG_OBTAIN_KOKKOS)
-  message(STATUS "Kokkos is not installed: ${CMAKE_CURRENT_LIST_DIR}/kokkos.sh builds it, or finds what it built before")
+  message(STATUS "Kokkos is not installed: cmake/kokkos.sh builds it, or finds what it built before")
   execute_process(
     COMMAND "${CMAKE_COMMAND}" -E env "CXX=${CMAKE_CXX_COMPILER}" bash "${CMAKE_CURRENT_LIST_DIR}/kokkos.sh" host
     OUTPUT_VARIABLE dchag_kokkos_prefix OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE dchag_kokkos_result)

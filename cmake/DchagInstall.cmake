@@ -3,7 +3,8 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(dchag_package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/dchag)
-install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/dchag" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.hpp")
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/dchag" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+        FILES_MATCHING PATTERN "*.hpp")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 install(TARGETS dchag EXPORT dchagTargets)
@@ -15,6 +16,7 @@ endif()
 
 configure_package_config_file(cmake/dchagConfig.cmake.in "${PROJECT_BINARY_DIR}/dchagConfig.cmake"
                               INSTALL_DESTINATION ${dchag_package_folder})
-write_basic_package_version_file("${PROJECT_BINARY_DIR}/dchagConfigVersion.cmake" COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/dchagConfigVersion.cmake" 
+                                 COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/dchagConfig.cmake" "${PROJECT_BINARY_DIR}/dchagConfigVersion.cmake"
         DESTINATION ${dchag_package_folder})

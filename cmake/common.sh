@@ -21,7 +21,7 @@ as_root() {
   fi
 }
 
-# Debian packages that are missing among those named are installed; the package lists are refreshed only if they must be.
+# Installs those of the named Debian packages that are missing; refreshes the package lists only if it must.
 install_packages() {
   local package missing=()
   for package in "$@"; do
@@ -61,7 +61,8 @@ kokkos() { bash "$dchag_root/cmake/kokkos.sh" "$1" | tail -n 1; }
 configure_project() {
   local source=$1 folder=$dchag_build/$2
   shift 2
-  cmake -S "$source" -B "$folder" -G Ninja -Wno-dev -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@"
+  cmake -S "$source" -B "$folder" -G Ninja -Wno-dev -DCMAKE_BUILD_TYPE=Release \
+    -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@"
 }
 
 configure() { configure_project "$dchag_root" "$@"; }

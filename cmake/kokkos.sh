@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Obtains Kokkos and Kokkos Kernels: source packages pinned by hash, built once for this machine and compiler, installed in
-# ${DCHAG_CACHE:-~/.cache/dchag}. The last line of standard output is the prefix to hand to CMake.
+# Obtains Kokkos and Kokkos Kernels: source packages pinned by hash, built once for this machine and compiler, installed
+# in ${DCHAG_CACHE:-~/.cache/dchag}. The last line of standard output is the prefix to hand to CMake.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
@@ -45,7 +45,8 @@ case $flavour in
     compiler_version=$("$(realpath "$compiler")" --version)
     machine=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || uname -m)
     kokkos_options+=(-DKokkos_ENABLE_OPENMP=ON -DKokkos_ARCH_NATIVE=ON -DKokkos_ENABLE_DEPRECATED_CODE_4=OFF)
-    kernels_options+=(-DKokkosKernels_ENABLE_TPL_BLAS=ON -DBLA_VENDOR=OpenBLAS '-DF77_BLAS_MANGLE=(name,NAME) name ## _')
+    kernels_options+=(-DKokkosKernels_ENABLE_TPL_BLAS=ON -DBLA_VENDOR=OpenBLAS
+                      '-DF77_BLAS_MANGLE=(name,NAME) name ## _')
     both_options+=(-DCMAKE_CXX_STANDARD=20)
     ;;
   cuda)
@@ -54,7 +55,9 @@ case $flavour in
     [[ -x $CUDA_ROOT/bin/nvcc ]] || die "nvcc not found: install the CUDA toolkit and set CUDA_ROOT to its folder"
     compiler=nvcc_wrapper
     compat=$(dirname "${BASH_SOURCE[0]}")/cuda13_compat.h
-    compiler_version=$("$CUDA_ROOT/bin/nvcc" --version; "${NVCC_WRAPPER_DEFAULT_COMPILER:-g++}" --version; cat "$compat")
+    compiler_version=$("$CUDA_ROOT/bin/nvcc" --version
+                       "${NVCC_WRAPPER_DEFAULT_COMPILER:-g++}" --version
+                       cat "$compat")
     kokkos_options+=(-DKokkos_ENABLE_CUDA=ON -DKokkos_ARCH_HOPPER90=ON)
     kernels_options+=(-DKokkosKernels_INST_EXECSPACE_CUDA=OFF -DKokkosKernels_INST_MEMSPACE_CUDASPACE=OFF
                       -DKokkosKernels_ENABLE_TPL_BLAS=OFF -DKokkosKernels_ENABLE_TPL_CUBLAS=ON
@@ -114,8 +117,8 @@ download() {
     isolation=(--no-build-isolation)
   fi
   echo "$name==${package##*-} --hash=sha256:$digest" >"$work/requirements.txt"
-  "$python" -m pip download -q --no-deps --no-binary "$name" "${isolation[@]}" --require-hashes -r "$work/requirements.txt" \
-    -d "$work/download"
+  "$python" -m pip download -q --no-deps --no-binary "$name" "${isolation[@]}" --require-hashes \
+    -r "$work/requirements.txt" -d "$work/download"
   mv "$work/download/$package.tar.gz" "$archive"
 }
 
@@ -123,8 +126,8 @@ build() {
   local name=$1
   shift
   say "building $name" 2>&3
-  cmake -S "$work/source/$name" -B "$work/$name" -G Ninja "-DCMAKE_CXX_COMPILER=$compiler" "-DCMAKE_INSTALL_PREFIX=$prefix" \
-    -DCMAKE_INSTALL_LIBDIR=lib "-DCMAKE_PREFIX_PATH=$prefix" "${both_options[@]}" "$@"
+  cmake -S "$work/source/$name" -B "$work/$name" -G Ninja "-DCMAKE_CXX_COMPILER=$compiler" \
+    "-DCMAKE_INSTALL_PREFIX=$prefix" -DCMAKE_INSTALL_LIBDIR=lib "-DCMAKE_PREFIX_PATH=$prefix" "${both_options[@]}" "$@"
   cmake --build "$work/$name" -j "$dchag_jobs"
   cmake --install "$work/$name"
 }

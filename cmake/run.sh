@@ -5,8 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 usage() {
   cat <<'END'
 usage: cmake/run.sh [hyperspectral] [-- argument...]
-Builds and runs examples/hyperspectral_autoencoder on the Indian Pines scene; the arguments after -- are the example's own
-(-- --help lists them). OMP_NUM_THREADS and OMP_PROC_BIND are respected where set.
+Builds and runs examples/hyperspectral_autoencoder on the Indian Pines scene; the arguments after -- are the example's
+own (-- --help lists them). OMP_NUM_THREADS and OMP_PROC_BIND are respected where set.
 END
 }
 

@@ -7,7 +7,7 @@ usage() {
 usage: cmake/test.sh [--unit] [--sanitize] [--portability]
   --unit         tests under Serial and OpenMP, examples and benchmarks (built only)
   --sanitize     tests under the address and undefined-behaviour sanitizers
-  --portability  tests with Kokkos 4.7; everything compiled and linked for CUDA and HIP (and run, where there is a device)
+  --portability  tests with Kokkos 4.7; everything compiled and linked for CUDA and HIP (run too on such a device)
 With no option: --unit --sanitize. Builds are kept in build/, and Kokkos in ${DCHAG_CACHE:-~/.cache/dchag}.
 DCHAG_JOBS sets the number of compilers and tests at a time (default: the number of cores).
 END
@@ -80,8 +80,8 @@ test_portability() {
   export CUDA_ROOT=${CUDA_ROOT:-/usr/local/cuda}
   if [[ -x $CUDA_ROOT/bin/nvcc ]]; then
     prefix=$(kokkos cuda)
-    compile_for cuda /dev/nvidiactl "-DCMAKE_CXX_COMPILER=$prefix/bin/nvcc_wrapper" "-DCMAKE_PREFIX_PATH=$prefix" \
-      "-DCMAKE_CXX_FLAGS=-arch=sm_90 -include $prefix/include/dchag_cuda13_compat.h"
+    compile_for cuda /dev/nvidiactl -DCMAKE_CXX_COMPILER_LAUNCHER= "-DCMAKE_CXX_COMPILER=$prefix/bin/nvcc_wrapper" \
+      "-DCMAKE_PREFIX_PATH=$prefix" "-DCMAKE_CXX_FLAGS=-arch=sm_90 -include $prefix/include/dchag_cuda13_compat.h"
   else
     say "cuda: skipped, since there is no $CUDA_ROOT/bin/nvcc (set CUDA_ROOT)"
   fi

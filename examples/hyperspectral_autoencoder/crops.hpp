@@ -16,7 +16,7 @@ using dchag::Index;
 
 /// What a crop shows: a square of the scene in one of the 8 symmetries of a square, its spectra changed to
 /// gain x + shift (to - from), with the spectra of two pixels.
-struct View {
+struct Framing {
   Pixel corner;
   int symmetry = 0;
   float gain = 1, shift = 0;
@@ -61,16 +61,16 @@ class Crops {
   }
   std::span<Index const> visible(std::size_t crop) const { return {host_keep_.data() + crop * kept_, kept_}; }
 
-  /// Fills every crop, in parallel, on the host: show(crop) is its View. Which patches of the square are visible is
+  /// Fills every crop, in parallel, on the host: show(crop) is its Framing. Which patches of the square are visible is
   /// drawn from the key for the number first + crop, whatever the symmetry.
   template <class Show>
   void fill(std::uint64_t key, std::uint64_t first, Show const& show) {
     Kokkos::fence("crops");  // what was filled before may still be on its way to the device
     Kokkos::parallel_for("crops", Kokkos::RangePolicy<Host>(0, static_cast<int>(count_)), [&](int i) {
       std::size_t const crop = static_cast<std::size_t>(i);
-      View const view = show(crop);
-      copy(view, host_images_.data() + crop * size_of_one());
-      draw_visible(dchag::random_bits(key, first + crop), view.symmetry, {host_keep_.data() + crop * kept_, kept_});
+      Framing const framing = show(crop);
+      copy(framing, host_images_.data() + crop * size_of_one());
+      draw_visible(dchag::random_bits(key, first + crop), framing.symmetry, {host_keep_.data() + crop * kept_, kept_});
     });
     Host().fence("crops");
   }
@@ -86,19 +86,19 @@ class Crops {
   }
 
  private:
-  void copy(View const& view, float* to) const {
+  void copy(Framing const& framing, float* to) const {
     std::size_t const plane = scene_->values_per_band();
-    float const *square = scene_->at(view.corner), *low = scene_->at(view.from), *high = scene_->at(view.to);
+    float const *square = scene_->at(framing.corner), *low = scene_->at(framing.from), *high = scene_->at(framing.to);
     auto const place = [&](int i, int j) {
-      auto const [r, c] = turned(view.symmetry, edge_, i, j);
+      auto const [r, c] = turned(framing.symmetry, edge_, i, j);
       return static_cast<std::ptrdiff_t>(r * scene_->columns() + c);
     };
     std::ptrdiff_t const step = edge_ > 1 ? place(0, 1) - place(0, 0) : 0;
     for (int k = 0; k < bands(); ++k, square += plane, low += plane, high += plane) {
-      float const shift = view.shift * (*high - *low);
+      float const shift = framing.shift * (*high - *low);
       for (int i = 0; i < edge_; ++i) {
         float const* from = square + place(i, 0);
-        for (int j = 0; j < edge_; ++j, from += step) *to++ = view.gain * *from + shift;
+        for (int j = 0; j < edge_; ++j, from += step) *to++ = framing.gain * *from + shift;
       }
     }
   }
@@ -125,8 +125,8 @@ class Crops {
   std::size_t count_, kept_;
   Kokkos::View<float*, typename Space::device_type> images_;
   Kokkos::View<Index*, typename Space::device_type> keep_;
-  typename decltype(images_)::HostMirror host_images_;
-  typename decltype(keep_)::HostMirror host_keep_;
+  typename decltype(images_)::host_mirror_type host_images_;
+  typename decltype(keep_)::host_mirror_type host_keep_;
 };
 
 }  // namespace pines

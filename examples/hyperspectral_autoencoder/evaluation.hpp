@@ -41,7 +41,7 @@ class Evaluation {
       std::vector<float> one, all(corners.size() * crops.size_of_one(), 0.0f);
       for (int symmetry = only_model ? 0 : 7; symmetry >= 0; --symmetry) {
         crops.fill(key, static_cast<std::uint64_t>(draw) * corners.size(), [&](std::size_t crop) {
-          return View{corners[crop], symmetry};
+          return Framing{corners[crop], symmetry};
         });
         one = reconstruct(crops);
         if (!only_model) add_turned(crops, symmetry, one, all);
@@ -71,7 +71,7 @@ class Evaluation {
     std::vector<double> sums(scene_->values_per_band() * size), counts(scene_->values_per_band());
     Crops<Model> crops(*scene_, model_->config(), corners.size());
     for (int symmetry = 0; symmetry < 8; ++symmetry) {
-      crops.fill(0, 0, [&](std::size_t crop) { return View{corners[crop], symmetry}; });
+      crops.fill(0, 0, [&](std::size_t crop) { return Framing{corners[crop], symmetry}; });
       add_features(crops, corners, symmetry, sums, counts);
     }
     return labelled(part, size, [&](Pixel at, std::vector<double>& to) {

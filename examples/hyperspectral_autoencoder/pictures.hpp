@@ -30,7 +30,7 @@ class Mosaic {
       return Pixel{static_cast<int>(block / across) * Scene::block, static_cast<int>(block % across) * Scene::block};
     };
     Crops<Model> crops(scene, config, across * down);
-    crops.fill(dchag::random_key(0, "picture"), 0, [&](std::size_t block) { return View{corner(block)}; });
+    crops.fill(dchag::random_key(0, "picture"), 0, [&](std::size_t block) { return Framing{corner(block)}; });
     auto const answers = evaluation.reconstruct(crops);
     visible_.resize(static_cast<std::size_t>(rows_ * columns_));
     answers_.resize(visible_.size() * static_cast<std::size_t>(scene.bands()));

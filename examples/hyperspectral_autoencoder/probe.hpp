@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <dchag/core/error.hpp>
 #include <vector>
 
 namespace pines {
@@ -90,19 +91,23 @@ class LinearDiscriminant {
     for (double& value : s) value /= static_cast<double>(samples.count());
     for (std::size_t j = 0; j < size_; ++j) trace += s[j * size_ + j];
     for (double& value : s) value *= 1 - shrinkage;
-    for (std::size_t j = 0; j < size_; ++j) s[j * size_ + j] += shrinkage * trace / static_cast<double>(size_) + 1e-12;
+    for (std::size_t j = 0; j < size_; ++j) s[j * size_ + j] += shrinkage * trace / static_cast<double>(size_);
     return s;
   }
 
+  /// The lower triangle L of s = L L^T.
   std::vector<double> cholesky(std::vector<double> s) const {
     for (std::size_t j = 0; j < size_; ++j)
       for (std::size_t i = j; i < size_; ++i) {
         double sum = s[i * size_ + j];
         for (std::size_t k = 0; k < j; ++k) sum -= s[i * size_ + k] * s[j * size_ + k];
-        s[i * size_ + j] = i == j ? std::sqrt(std::max(sum, 1e-12)) : sum / s[j * size_ + j];
+        dchag::require(i != j || sum > 0, "the covariance of ", size_, " features is not positive definite");
+        s[i * size_ + j] = i == j ? std::sqrt(sum) : sum / s[j * size_ + j];
       }
     return s;
   }
+
+  /// x becomes the solution of (factor factor^T) y = x.
   void solve(std::vector<double> const& factor, double* x) const {
     for (std::size_t i = 0; i < size_; ++i) {
       for (std::size_t k = 0; k < i; ++k) x[i] -= factor[i * size_ + k] * x[k];
@@ -126,7 +131,7 @@ struct ProbeResult {
 /// Trains on the training blocks with the shrinkage that is best on the validation blocks.
 inline ProbeResult probe(Samples const& train, Samples const& validation, Samples const& test) {
   ProbeResult best;
-  for (double shrinkage : {1e-4, 1e-3, 1e-2, 1e-1, 3e-1}) {
+  for (double shrinkage : {1e-4, 1e-3, 1e-2, 1e-1, 3e-1, 6e-1, 9e-1}) {
     LinearDiscriminant const discriminant(train, shrinkage);
     Accuracy const accuracy = discriminant.score(validation);
     if (accuracy.overall > best.validation.overall || best.shrinkage == 0)

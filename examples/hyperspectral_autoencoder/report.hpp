@@ -29,13 +29,12 @@ inline dchag::Json json(ProbeResult const& result) {
 }
 
 inline void print(Errors const& test, Errors const& validation, Options const& o) {
+  std::printf("\nReconstruction of hidden patches: %lld x %lld pixels, %.0f%% hidden.\n",
+              static_cast<long long>(o.patch), static_cast<long long>(o.patch), 100 * o.mask);
   std::printf(
-      "\nReconstruction of hidden patches of %lld x %lld pixels, %.0f%% of them hidden: root mean square error in\n"
-      "standardised bands over all hidden pixels of the crops of %lld x %lld in the corners of each block, the "
-      "visible\n"
-      "patches drawn %lld times, the same for every method.\n",
-      static_cast<long long>(o.patch), static_cast<long long>(o.patch), 100 * o.mask, static_cast<long long>(o.crop),
-      static_cast<long long>(o.crop), static_cast<long long>(o.masks));
+      "Root mean square error in standardised bands over the hidden pixels of the crops in the corners of each\n");
+  std::printf("block; the visible patches of each are drawn %lld times, the same for every method.\n",
+              static_cast<long long>(o.masks));
   std::printf("%-58s %6s %11s\n", "", "test", "validation");
   auto const row = [](char const* name, double a, double b) { std::printf("  %-56s %6.3f %11.3f\n", name, a, b); };
   row("mean of the training pixels", test.mean, validation.mean);
@@ -50,6 +49,43 @@ inline void print(char const* name, ProbeResult const& result) {
               result.validation.overall, result.shrinkage);
 }
 
+/// Fits a linear discriminant to each description of the labelled pixels, prints and answers how well they do.
+template <class Model>
+dchag::Json report_probes(Evaluation<Model>& evaluation) {
+  auto const score = [](auto const& of) { return probe(of(Part::train), of(Part::validation), of(Part::test)); };
+  ProbeResult const raw = score([&](Part part) { return evaluation.spectra(part, 0); });
+  ProbeResult const smooth = score([&](Part part) { return evaluation.spectra(part, 1); });
+  ProbeResult const encoded = score([&](Part part) { return evaluation.features(part); });
+  std::printf(
+      "\nClasses of labelled pixels, by a linear discriminant fitted to those of the training blocks, its shrinkage\n");
+  std::printf("chosen on the validation blocks; accuracy over all pixels, and its mean over classes.\n");
+  std::printf("%-50s %6s %8s %11s %10s\n", "", "test", "by class", "validation", "shrinkage");
+  print("spectrum", raw);
+  print("mean spectrum of 3 x 3 pixels", smooth);
+  print("encoder's features of its patch, all visible", encoded);
+  return dchag::Json().set("spectrum", json(raw)).set("mean_spectrum_3x3", json(smooth)).set("features", json(encoded));
+}
+
+/// Prints and answers what the training cost.
+template <class Model>
+dchag::Json report_cost(Training<Model>& training, Options const& options) {
+  auto const& trainer = training.trainer();
+  double const steps = static_cast<double>(trainer.steps()), seconds = training.seconds();
+  double const crops = steps * static_cast<double>(options.batch * training.model().mesh().replicas().size());
+  double const parameters = static_cast<double>(training.model().parameters().count());
+  double const workspace = static_cast<double>(trainer.workspace_bytes());
+  std::printf("\nTraining: %.0f steps in %.0f s, validation included: %.1f steps/s, %.0f crops/s.\n", steps, seconds,
+              steps / seconds, crops / seconds);
+  std::printf("Memory: %.2f million parameters, %.1f MiB with gradients and moments; workspace %.1f MiB.\n\n",
+              parameters / 1e6, 16 * parameters / (1 << 20), workspace / (1 << 20));
+  return dchag::Json()
+      .set("steps", trainer.steps())
+      .set("seconds", seconds)
+      .set("crops_per_second", dchag::JsonLog::number(crops / seconds))
+      .set("parameters", training.model().parameters().count())
+      .set("workspace_bytes", static_cast<std::int64_t>(trainer.workspace_bytes()));
+}
+
 /// Measures a trained model, prints it and writes report.json.
 template <class Model>
 void report(Training<Model>& training, Evaluation<Model>& evaluation, Options const& options,
@@ -57,44 +93,10 @@ void report(Training<Model>& training, Evaluation<Model>& evaluation, Options co
   Errors const test = evaluation.errors(Part::test, options.masks, false);
   Errors const validation = evaluation.errors(Part::validation, options.masks, false);
   print(test, validation, options);
-
-  auto const score = [](auto const& of) { return probe(of(Part::train), of(Part::validation), of(Part::test)); };
-  ProbeResult const raw = score([&](Part part) { return evaluation.spectra(part, 0); });
-  ProbeResult const smooth = score([&](Part part) { return evaluation.spectra(part, 1); });
-  ProbeResult const encoded = score([&](Part part) { return evaluation.features(part); });
-  std::printf(
-      "\nClasses of single pixels by a linear discriminant of what is named, fitted to the labelled pixels of the "
-      "training\n"
-      "blocks, its shrinkage chosen on the validation blocks.\n%-50s %6s %8s %11s %10s\n%-50s %6s %8s %11s\n",
-      "", "test", "test", "validation", "shrinkage", "", "all", "by class", "all");
-  print("spectrum", raw);
-  print("mean spectrum of 3 x 3 pixels", smooth);
-  print("encoder's features of the pixel's patch, all visible", encoded);
-
-  auto const& trainer = training.trainer();
-  double const steps = static_cast<double>(trainer.steps()), seconds = training.seconds();
-  double const parameters = static_cast<double>(training.model().parameters().count());
-  double const samples = steps * static_cast<double>(options.batch * training.model().mesh().replicas().size());
-  double const workspace = static_cast<double>(trainer.workspace_bytes());
-  std::printf(
-      "\nTraining: %.0f steps in %.0f s with validation (%.1f steps/s, %.0f crops/s); %.2f million parameters, %.1f "
-      "MiB with\n"
-      "gradients and moments; workspace %.1f MiB\n",
-      steps, seconds, steps / seconds, samples / seconds, parameters / 1e6, 16 * parameters / (1 << 20),
-      workspace / (1 << 20));
-  std::string const text = dchag::Json()
-                               .set("rmse_test", json(test))
-                               .set("rmse_validation", json(validation))
-                               .set("probe_spectrum", json(raw))
-                               .set("probe_mean_spectrum_3x3", json(smooth))
-                               .set("probe_features", json(encoded))
-                               .set("steps", trainer.steps())
-                               .set("seconds", seconds)
-                               .set("crops_per_second", samples / seconds)
-                               .set("parameters", training.model().parameters().count())
-                               .set("workspace_bytes", static_cast<std::int64_t>(trainer.workspace_bytes()))
-                               .dump() +
-                           "\n";
+  dchag::Json result = dchag::Json().set("rmse_test", json(test)).set("rmse_validation", json(validation));
+  result.set("probe", report_probes(evaluation));
+  result.set("training", report_cost(training, options));
+  std::string const text = result.dump() + "\n";
   dchag::AtomicFile file(out / "report.json");
   file.write(std::as_bytes(std::span(text)));
   file.commit();

@@ -71,7 +71,8 @@ class Training {
       trainer_.step(batch_of(trainer_.steps()));
       done = trainer_.steps() >= last || late(before + timer.seconds());
       if (!done && trainer_.steps() % options_.validate != 0) continue;
-      double const error = evaluation_.errors(Part::validation, 2, true).model;
+      double const own = evaluation_.errors(Part::validation, 2, true).model;
+      double const error = mesh_.world().all_reduce(own, dchag::Reduction::max);  // one answer for what all do next
       seconds_ = before + timer.seconds();
       keep(error);
       if (log) log->write(dchag::Json().set("step", trainer_.steps()).set("validation_rmse", error));
@@ -100,24 +101,24 @@ class Training {
     auto const first =
         static_cast<std::uint64_t>((step * mesh_.replicas().size() + mesh_.replicas().rank()) * options_.batch);
     crops_.fill(dchag::random_key(options_.seed, "visible"), first,
-                [&](std::size_t crop) { return view(first + crop); });
+                [&](std::size_t crop) { return framing(first + crop); });
     return crops_.upload();
   }
 
   /// A square of the training blocks, wherever it fits, in any symmetry; its spectra become
   /// x (1 + 0.2 a n) + 0.5 a n' (z - z'), with a the strength of --augment, n and n' normal, z and z' spectra of
   /// training pixels.
-  View view(std::uint64_t number) const {
+  Framing framing(std::uint64_t number) const {
     std::uint64_t const key = dchag::random_bits(dchag::random_key(options_.seed, "crops"), number);
     auto const pick = [&](auto const& list, std::uint64_t draw) {
       return list[dchag::random_bits(key, draw) % list.size()];
     };
-    View view{pick(squares_, 0), static_cast<int>(dchag::random_bits(key, 1) % 8)};
-    view.from = pick(pixels_, 2);
-    view.to = pick(pixels_, 3);
-    view.gain = static_cast<float>(1 + 0.2 * options_.augment * dchag::random_normal(key, 2));
-    view.shift = static_cast<float>(0.5 * options_.augment * dchag::random_normal(key, 3));
-    return view;
+    Framing framing{pick(squares_, 0), static_cast<int>(dchag::random_bits(key, 1) % 8)};
+    framing.from = pick(pixels_, 2);
+    framing.to = pick(pixels_, 3);
+    framing.gain = static_cast<float>(1 + 0.2 * options_.augment * dchag::random_normal(key, 2));
+    framing.shift = static_cast<float>(0.5 * options_.augment * dchag::random_normal(key, 3));
+    return framing;
   }
 
   /// Writes where the run stands, and the model where it is the best so far.
@@ -146,7 +147,10 @@ class Training {
                      other == nullptr ? "nothing" : other->dump(), ", not ", value.dump(), ": give the same");
     }
     seconds_ = entry("seconds").template to<double>("seconds");
-    if (std::filesystem::exists(out_ / "model.safetensors")) best_ = entry("best").template to<double>("best");
+    bool const goes_on_there =
+        std::filesystem::equivalent(out_, std::filesystem::absolute(options_.resume).parent_path());
+    if (goes_on_there && std::filesystem::exists(out_ / "model.safetensors"))
+      best_ = entry("best").template to<double>("best");
   }
 
   dchag::Mesh mesh_;

@@ -175,4 +175,15 @@ TEST_CASE("sizes that do not fit are refused with the field, the value and the r
   CHECK(has(message_of({0, 8, 8, 2}, 12, 4), "channels = 0"));
   CHECK(has(message_of({8, 8, 8, 0}, 12, 4), "patch = 0"));
   CHECK(has(message_of({8, -8, 8, 2}, 12, 4), "height = -8"));
+  CHECK(has(message_of({8, 8, 8, 2}, 0, 4), "embed = 0"));
+  CHECK(has(message_of({8, 8, 8, 2}, 12, 0), "heads = 0"));
+}
+
+TEST_CASE("Linear levels in a row beyond eight are refused, since one does the same") {
+  Parameters<double, tests::Space> parameters;
+  channels::Tokenizer<double, tests::Space> tokenizer(parameters, 5, 6, 4);
+  using Folded = channels::FoldedLinear<double, tests::Space>;
+  std::vector<std::vector<channels::LinearUnit<double, tests::Space>*>> const nine(9);
+  CHECK_THROWS_WITH_AS(Folded(nine, tokenizer),
+                       "Tree: 9 Linear levels in a row, of which one does the same: use at most 8", Error);
 }

@@ -1,12 +1,23 @@
 #include <doctest/doctest.h>
 
-#include <dchag/channels/evaluate/order.hpp>
+#include <dchag/channels/evaluate/attention_leaf.hpp>
+#include <string>
+
+#include "space.hpp"
 
 using namespace dchag;
 
 namespace {
 constexpr UnitSize small_patches{512, 80, 4, 512, 8}, large_patches{64, 500, 256, 512, 8};
-}
+
+/// A user's own choice, made when the rows are known.
+struct ByRows {
+  static constexpr bool allows(Order order) { return order != Order::materialized; }
+  static Order choose(UnitSize const& size) {
+    return size.rows > 100 ? Order::token_space : size.rows > 10 ? Order::patch_space : Order::materialized;
+  }
+};
+}  // namespace
 
 TEST_CASE("small patches are evaluated in patch space, few rows of large ones in token space") {
   static_assert(Auto::choose(small_patches) == Order::patch_space);
@@ -46,4 +57,26 @@ TEST_CASE("the operations are those of the table, counted by hand for a small un
   UnitSize const size{2, 3, 4, 6, 2};  // N, c, P, D, h
   CHECK(evaluation_operations(Order::materialized, size).products == 2 * (3 * (2 * 4 * 6 + 6 * 36) + 3 * 36));
   CHECK(evaluation_operations(Order::patch_space, size).products == 2 * (3 * 3 * 5 * 6 + 3 * 36) + 3 * 3 * 36 * 5);
+}
+
+TEST_CASE("a policy of a user's own chooses for the rows at hand, among the orders that it allows") {
+  static_assert(EvaluationOrder<ByRows> && EvaluationOrder<Auto> && EvaluationOrder<TokenSpace>);
+  static_assert(!EvaluationOrder<int> && !EvaluationOrder<Evaluate<Auto>>);
+  Parameters<double, tests::Space> parameters;
+  channels::Tokenizer<double, tests::Space> tokenizer(parameters, 5, 6, 4);
+  channels::AttentionLeaf<double, tests::Space, ByRows> leaf(parameters, "unit.", {3, 6, 2}, tokenizer, {2, 3});
+  leaf.choose(1000);
+  CHECK(leaf.order() == Order::token_space);
+  Index const with_sums = leaf.kept_per_row();
+  leaf.choose(20);
+  CHECK(leaf.order() == Order::patch_space);
+  CHECK(leaf.kept_per_row() == 2 * 2 + 6);
+  CHECK(with_sums == 2 * 2 + 6);  // 12 sums a row would be many beside 12 pixels
+  std::string message;
+  try {
+    leaf.choose(10);
+  } catch (Error const& error) {
+    message = error.what();
+  }
+  CHECK(message.find("for 10 rows of 3 channels, but does not allow it") != std::string::npos);
 }

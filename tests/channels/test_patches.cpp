@@ -49,10 +49,10 @@ TEST_CASE("patches of the locations asked for are gathered with the row fastest,
       auto const result = host(patches);
       for (Index c = 0; c < 3; ++c)
         for (Index p = 0; p < 4; ++p)
-          for (Index k = 0; k < tiling.width; ++k) {
+          for (Index k = 0; k < tiling.pitch; ++k) {
             Index const n = tile * tiling.width + k;
-            float expected = 0;
-            if (n < tiling.rows) {
+            float expected = k < tiling.width ? 0 : -1;
+            if (k < tiling.width && n < tiling.rows) {
               Index const b = n / per_image, location = all ? n % per_image : keep[static_cast<std::size_t>(n)];
               Index const y = location / 9 * 2 + p / 2, x = location % 9 * 2 + p % 2;
               expected = static_cast<float>(((b * 3 + c) * 4 + y) * 18 + x + 1);

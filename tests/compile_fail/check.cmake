@@ -1,5 +1,5 @@
-# Compiles SOURCE by the command that COMMANDS (compile_commands.json) has for CONTROL. CONTROL itself must compile; any other
-# file must be refused with the message that its first line expects.
+# Compiles SOURCE by the command that COMMANDS (compile_commands.json) has for CONTROL. CONTROL itself must compile; any
+# other file must be refused with the message that its first line expects.
 cmake_minimum_required(VERSION 3.25)
 
 file(READ "${COMMANDS}" commands)
@@ -20,8 +20,8 @@ endif()
 
 separate_arguments(command UNIX_COMMAND "${command}")
 list(TRANSFORM command REPLACE "^.*compiles\\.cpp$" "${SOURCE}")
-execute_process(COMMAND ${command} -fsyntax-only WORKING_DIRECTORY "${folder}" RESULT_VARIABLE result ERROR_VARIABLE errors
-                OUTPUT_QUIET)
+execute_process(COMMAND ${command} -fsyntax-only WORKING_DIRECTORY "${folder}" RESULT_VARIABLE result
+                ERROR_VARIABLE errors OUTPUT_QUIET)
 
 if(SOURCE STREQUAL CONTROL)
   if(NOT result EQUAL 0)

@@ -1,4 +1,4 @@
-// expect: unit.backward
+// expect: TreeLevel
 #include <dchag/channels/tree.hpp>
 
 template <class T, class Space>

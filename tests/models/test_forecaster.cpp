@@ -1,11 +1,16 @@
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <filesystem>
+
 #include "models/cases.hpp"
 
 using namespace dchag;
 using namespace dchag::tests;
 
 namespace {
+
+std::atomic<int> allocations = 0;
 
 struct ForecastData {
   Kokkos::View<double*, tests::Space> images, target, lead;
@@ -14,22 +19,85 @@ struct ForecastData {
 
   explicit ForecastData(Index count)
       : images(numbers(count * 4 * 48, 1)), target(numbers(count * 2 * 48, 2)), lead(numbers(count, 3)), count(count) {}
-  TinyForecaster::Batch batch() const {
-    return {reshape<double const****, tests::Space>(static_cast<double const*>(images.data()), count, 4, 6, 8),
-            reshape<double const****, tests::Space>(static_cast<double const*>(target.data()), count, 2, 6, 8),
-            reshape<double const*, tests::Space>(static_cast<double const*>(lead.data()), count)};
+  TinyForecaster::Batch batch() const { return batch(0, count); }
+  /// `size` images from the first-th on.
+  TinyForecaster::Batch batch(Index first, Index size) const {
+    return {
+        reshape<double const****, tests::Space>(static_cast<double const*>(images.data()) + first * 192, size, 4, 6, 8),
+        reshape<double const****, tests::Space>(static_cast<double const*>(target.data()) + first * 96, size, 2, 6, 8),
+        reshape<double const*, tests::Space>(static_cast<double const*>(lead.data()) + first, size)};
   }
 };
 
 }  // namespace
 
-TEST_CASE("training lowers a forecaster's loss") {
+TEST_CASE("training lowers a forecaster's loss, and allocates nothing") {
   ForecastData const data(3);
   TinyForecaster model(Mesh(), data.config, {.seed = 1});
   Trainer trainer(model, AdamW{.learning_rate = 5e-3}, WarmupCosine{5, 60});
   double const before = trainer.evaluate(data.batch());
-  for (int step = 0; step < 60; ++step) trainer.step(data.batch());
+  trainer.step(data.batch());
+  Kokkos::Tools::Experimental::set_allocate_data_callback(
+      [](Kokkos_Profiling_SpaceHandle, char const*, void const*, std::uint64_t) { ++allocations; });
+  allocations = 0;
+  for (int step = 1; step < 60; ++step) trainer.step(data.batch());
+  CHECK(allocations == 0);
+  Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
   CHECK(trainer.evaluate(data.batch()) < 0.5 * before);
+}
+
+TEST_CASE("a forecaster's gradient of two batches, by their shares, is that of both together") {
+  ForecastData const data(3);
+  TinyForecaster model(Mesh(), data.config, {.seed = 1});
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  double const whole = model.gradients(context, data.batch(), 1.0);
+  CHECK(model.evaluate(context, data.batch()) == doctest::Approx(whole).epsilon(1e-13));
+  auto const expected = gradients_of(model);
+  model.parameters().zero_gradients(context);
+  double const first = model.gradients(context, data.batch(0, 1), 1.0 / 3),
+               rest = model.gradients(context, data.batch(1, 2), 2.0 / 3);
+  CHECK((first + 2 * rest) / 3 == doctest::Approx(whole).epsilon(1e-12));
+  auto const actual = gradients_of(model);
+  double largest = 0, difference = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    difference = std::max(difference, std::abs(actual[i] - expected[i]));
+  }
+  CHECK(largest > 0);
+  CHECK(difference <= 1e-12 * largest);
+}
+
+TEST_CASE("a forecaster without storage is planned, to the byte") {
+  ForecastData const data(3);
+  TinyForecaster planned(Mesh(), data.config, {.storage = false}), model(Mesh(), data.config);
+  CHECK(!planned.parameters().allocated());
+  Workspace<tests::Space> measuring;
+  CHECK(planned.gradients(Context<tests::Space>(measuring), data.batch(), 1.0) == 0.0);
+  Workspace<tests::Space> workspace(measuring.peak());
+  model.gradients(Context<tests::Space>(workspace), data.batch(), 1.0);
+  CHECK(workspace.peak() == measuring.peak());
+  CHECK(workspace.used() == 0);
+}
+
+TEST_CASE("a forecaster saved and loaded is the same, and one of another configuration is refused by the field") {
+  ForecastData const data(2);
+  auto const file = std::filesystem::temp_directory_path() / "dchag_test_forecaster.safetensors";
+  TinyForecaster model(Mesh(), data.config, {.seed = 1}), other(Mesh(), data.config, {.seed = 2});
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  double const loss = model.evaluate(context, data.batch());
+  CHECK(other.evaluate(context, data.batch()) != loss);
+  save(model, file);
+  load(other, file);
+  CHECK(other.evaluate(context, data.batch()) == loss);
+  auto deeper = data.config;
+  deeper.decoder_depth = 2;
+  TinyForecaster different(Mesh(), deeper, {.seed = 3});
+  double const before = different.evaluate(context, data.batch());
+  CHECK(message([&] { load(different, file); }).find("decoder_depth") != std::string::npos);
+  CHECK(different.evaluate(context, data.batch()) == before);
+  std::filesystem::remove(file);
 }
 
 TEST_CASE("a forecast needs no target, and depends on the lead time") {
@@ -84,4 +152,13 @@ TEST_CASE("a forecaster refuses sizes and batches that do not fit") {
   batch.target = reshape<double const****, tests::Space>(batch.target.data(), 2, 1, 6, 16);
   CHECK(message([&] { model.gradients(context, batch, 1.0); }).find("target is [2, 1, 6, 16], expected [2, 2, 6, 8]") !=
         std::string::npos);
+  CHECK(message([&] { model.evaluate(context, batch); }).find("target is [2, 1, 6, 16]") != std::string::npos);
+  batch = data.batch();
+  Kokkos::View<double*, tests::Space> const out("out", 2 * 2 * 48);
+  CHECK(message([&] {
+          model.predict(context, batch, reshape<double****, tests::Space>(out.data(), 1, 2, 6, 8));
+        }).find("prediction is [1, 2, 6, 8], expected [2, 2, 6, 8]") != std::string::npos);
+  CHECK(message([&] { model.evaluate(context, {}); }).find("target is [0, 0, 0, 0], expected [1, 2, 6, 8]") !=
+        std::string::npos);
+  CHECK(workspace.used() == 0);
 }

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cmath>
 #include <filesystem>
-#include <functional>
+#include <limits>
 
 #include "models/cases.hpp"
 
@@ -12,7 +12,13 @@ using namespace dchag::tests;
 
 namespace {
 std::atomic<int> allocations = 0;
-}
+
+struct Position {
+  double const* values;  // [L, D]
+  Index locations, embed;
+  KOKKOS_FUNCTION double operator()(Index n, Index e) const { return values[n % locations * embed + e]; }
+};
+}  // namespace
 
 TEST_CASE("the gradient of two batches, each at half weight, is that of both together") {
   auto const config = autoencoder_config();
@@ -142,9 +148,83 @@ TEST_CASE("sizes and batches that do not fit are refused with the field and its 
   Context<tests::Space> const context(workspace);
   auto batch = data.batch<TinyAutoencoder<>>(0, 2);
   batch.keep = data.batch<TinyAutoencoder<>>(0, 1).keep;
-  has(message([&] { model.gradients(context, batch, 1.0); }), "keep is [1, 6], expected [2, 6]");
+  Kokkos::View<double*, tests::Space> const out("out", 2 * 5 * 6 * 8);
+  auto const prediction = reshape<double****, tests::Space>(out.data(), 2, 5, 6, 8);
+  for (int call = 0; call < 3; ++call)
+    has(message([&] {
+          if (call == 0) model.gradients(context, batch, 1.0);
+          if (call == 1) model.evaluate(context, batch);
+          if (call == 2) model.predict(context, batch, prediction);
+        }),
+        "keep is [1, 6], expected [2, 6]");
+  batch = data.batch<TinyAutoencoder<>>(0, 2);
+  has(message([&] { model.predict(context, batch, reshape<double****, tests::Space>(out.data(), 2, 5, 8, 6)); }),
+      "prediction is [2, 5, 8, 6], expected [2, 5, 6, 8]");
+  has(message([&] { model.features(context, batch.images, reshape<double***, tests::Space>(out.data(), 2, 12, 8)); }),
+      "out is [2, 12, 8], expected [2, 12, 12]");
+  batch.images = {};
+  has(message([&] { model.gradients(context, batch, 1.0); }), "images is [0, 0, 0, 0], expected [1, 5, 6, 8]");
   batch = data.batch<TinyAutoencoder<>>(0, 2);
   batch.images = reshape<double const****, tests::Space>(batch.images.data(), 2, 5, 8, 6);
   has(message([&] { model.evaluate(context, batch); }), "images is [2, 5, 8, 6], expected [2, 5, 6, 8]");
   CHECK(workspace.used() == 0);
+}
+
+TEST_CASE("visible locations that are none, or come twice, are refused before anything is computed from them") {
+  auto const config = autoencoder_config();
+  AutoencoderData const data(config, 2, 1);
+  TinyAutoencoder<> model(Mesh(), config, {.seed = 3});
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  auto const batch = data.batch<TinyAutoencoder<>>(0, 2);
+  double const loss = model.evaluate(context, batch);
+  auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), data.keep);
+  for (Index location : {Index{12}, Index{-1}, std::numeric_limits<Index>::max(), Index{host(6)}}) {
+    CAPTURE(location);
+    Kokkos::deep_copy(Kokkos::subview(data.keep, 9), location);
+    Kokkos::View<double*, tests::Space> const out("out", 2 * 5 * 6 * 8);
+    for (int call = 0; call < 3; ++call) {
+      auto const text = message([&] {
+        if (call == 0) model.gradients(context, batch, 1.0);
+        if (call == 1) model.evaluate(context, batch);
+        if (call == 2) model.predict(context, batch, reshape<double****, tests::Space>(out.data(), 2, 5, 6, 8));
+      });
+      CHECK(text.find("1 entries of keep are no location from 0 to 11") != std::string::npos);
+      CHECK(workspace.used() == 0);
+    }
+  }
+  for (double gradient : gradients_of(model)) REQUIRE(gradient == 0);
+  Kokkos::deep_copy(Kokkos::subview(data.keep, 9), (5 * 3 + 1 + 1) % 12);
+  CHECK(model.evaluate(context, batch) == loss);
+}
+
+TEST_CASE("features are the front end's tokens at their positions, after the encoder") {
+  auto const config = autoencoder_config();
+  AutoencoderData const data(config, 2, 1);
+  TinyAutoencoder<> model(Mesh(), config, {.seed = 3});
+  Index const rows = 2 * config.locations(), embed = config.embed;
+  Kokkos::View<double*, tests::Space> const features("features", static_cast<std::size_t>(rows * embed)),
+      expected("expected", features.size());
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  auto const batch = data.batch<TinyAutoencoder<>>(0, 2);
+  model.features(context, batch.images,
+                 reshape<double***, tests::Space>(features.data(), 2, config.locations(), embed));
+
+  Parameters<double, tests::Space> parameters;
+  FrontEnd<double, tests::Space, Tree<Linear<3>, CrossAttention<1>>, Auto, false> front_end(parameters, model.grid(),
+                                                                                            embed, config.heads);
+  Encoder<double, tests::Space> encoder(parameters, {embed, config.heads, config.depth, config.mlp_ratio});
+  parameters.allocate(0);
+  for (auto const& parameter : parameters.all())
+    Kokkos::deep_copy(parameter.value<double*>(parameter.size()),
+                      model.parameters().find(parameter.name)->value<double*>(parameter.size()));
+  front_end.evaluate(context, batch.images.data(), nullptr, config.locations(), 2);
+  channels::rows_from_tiles(context, front_end.tiling(), embed, static_cast<double const*>(front_end.out()),
+                            Position{model.parameters().find("pos_embed")->values, config.locations(), embed},
+                            expected.data());
+  encoder.evaluate(context, {expected.data(), rows, embed}, 2);
+  auto const a = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), features),
+             b = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), expected);
+  for (std::size_t i = 0; i < a.size(); ++i) REQUIRE(a(i) == b(i));
 }

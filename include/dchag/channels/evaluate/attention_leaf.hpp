@@ -4,6 +4,7 @@
 #include <dchag/channels/evaluate/order.hpp>
 #include <dchag/channels/evaluate/patch_space.hpp>
 #include <dchag/channels/evaluate/token_space.hpp>
+#include <dchag/core/error.hpp>
 
 namespace dchag::channels {
 

@@ -128,7 +128,7 @@ class MaterializedLeaf {
   void finish(Context<Space> const& context) const { attention_->finish_query(context, dkappa_); }
 
   void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out) const {
-    Index const c = group_.count, heads = attention_->heads(), embed = attention_->embed(), width = attention_->width();
+    Index const c = group_.count, heads = attention_->heads(), width = attention_->width();
     auto const [t, k, v, a, z] = parts(tiling, kept);
     tokenizer_->project(context, tiling, group_.first, c, x, t);
     tokenizer_->add_beta(context, tiling, group_.first, c, t);
