@@ -54,7 +54,9 @@ class Training {
 
   /// To the last step, or as long as the options say; the model is then the best one. All ranks call it.
   void run() {
-    std::filesystem::create_directories(out_);
+    std::error_code code;
+    std::filesystem::create_directories(out_, code);
+    dchag::require(!code, "--out ", out_.string(), ": ", code.message(), ": give a folder that can be made");
     if (!options_.resume.empty()) resume();
     dchag::Progress progress(mesh_);
     trainer_.on_step(std::ref(progress));
