@@ -1,4 +1,4 @@
-// expect: for the satisfaction of .EvaluationOrder<
+// expect: EvaluationOrder
 #include <dchag/channels/evaluate/order.hpp>
 
 using How = dchag::Evaluate<int>;

@@ -1,4 +1,4 @@
-// expect: for the satisfaction of .RecomputePolicy<
+// expect: RecomputePolicy
 #include <dchag/core/policies.hpp>
 
 using All = dchag::Recompute<int>;

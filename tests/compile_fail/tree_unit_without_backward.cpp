@@ -1,4 +1,4 @@
-// expect: && TreeLevel<Levels>. .with Levels = .Level.. evaluated to .false
+// expect: TreeLevel
 #include <dchag/channels/tree.hpp>
 
 template <class T, class Space>
