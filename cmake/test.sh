@@ -44,7 +44,8 @@ test_unit() {
 test_sanitize() {
   local prefix
   prefix=$(kokkos host)
-  export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+  # g++ 12's stack of detect_stack_use_after_return is not aligned for vector registers.
+  export ASAN_OPTIONS=detect_stack_use_after_return=0:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
   build_and_test sanitize "-DCMAKE_PREFIX_PATH=$prefix" -DDCHAG_ENABLE_SANITIZERS=ON -DDCHAG_TEST_SPACES=OpenMP \
     -DDCHAG_ENABLE_EXAMPLES=OFF -DDCHAG_ENABLE_BENCHMARKS=OFF "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -g1"
 }
