@@ -7,11 +7,15 @@
 
 namespace dchag::tests {
 
-/// Any order of evaluation, named at run time.
+/// Any order of evaluation, named at run time; and the size that it was last asked for.
 struct NamedOrder {
   static inline Order order = Order::materialized;
+  static inline UnitSize asked{};
   static constexpr bool allows(Order) { return true; }
-  static Order choose(UnitSize const&) { return order; }
+  static Order choose(UnitSize const& size) {
+    asked = size;
+    return order;
+  }
 };
 
 /// A front end with images and a loss, the sum of the tokens times fixed numbers.

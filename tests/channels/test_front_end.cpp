@@ -75,6 +75,29 @@ void check_same(std::vector<std::vector<double>> const& a, std::vector<std::vect
   CHECK(difference <= 1e-11 * largest);
 }
 
+/// Holds the loss and the gradients of the cheap orders against those of the materialized one.
+template <class Case>
+void compare_orders(channels::PatchGrid const& grid, Index embed, Index heads, Index images, Index kept) {
+  double first = 0;
+  std::vector<std::vector<double>> gradients;
+  for (Order order : {Order::materialized, Order::token_space, Order::patch_space}) {
+    CAPTURE(static_cast<int>(order));
+    NamedOrder::order = order;
+    Case front_end(grid, embed, heads, images, kept, 3);
+    double const loss = front_end.loss();
+    if (order == Order::materialized) {
+      first = loss;
+      gradients = front_end.host_gradients();
+    } else {
+      CHECK(loss == doctest::Approx(first).epsilon(1e-11));
+      check_same(gradients, front_end.host_gradients());
+    }
+  }
+}
+
+using Flat = FrontEndCase<Tree<CrossAttention<1>>, NamedOrder>;
+using Deep = FrontEndCase<Tree<CrossAttention<2>, CrossAttention<1>>, NamedOrder>;
+
 std::string message_of(channels::PatchGrid const& grid, Index embed, Index heads) {
   Parameters<double, tests::Space> parameters;
   try {
@@ -89,8 +112,6 @@ std::string message_of(channels::PatchGrid const& grid, Index embed, Index heads
 }  // namespace
 
 TEST_CASE("every order of evaluation gives the same tokens and gradients, whatever the sizes") {
-  using Flat = FrontEndCase<Tree<CrossAttention<1>>, NamedOrder>;
-  using Deep = FrontEndCase<Tree<CrossAttention<2>, CrossAttention<1>>, NamedOrder>;
   std::mt19937 random(5);
   auto const draw = [&](int low, int high) { return std::uniform_int_distribution<Index>(low, high)(random); };
   for (int repeat = 0; repeat < 12; ++repeat) {
@@ -98,25 +119,30 @@ TEST_CASE("every order of evaluation gives the same tokens and gradients, whatev
     channels::PatchGrid const grid{draw(2, 23), patch * draw(1, 4), patch * draw(1, 5), patch};
     Index const images = draw(1, 17), kept = draw(1, static_cast<int>(grid.locations()));
     CAPTURE(repeat);
-    auto const compare = [&]<class Case>(std::type_identity<Case>) {
-      double first = 0;
-      std::vector<std::vector<double>> gradients;
-      for (Order order : {Order::materialized, Order::token_space, Order::patch_space}) {
-        NamedOrder::order = order;
-        Case front_end(grid, embed, heads, images, kept, 3);
-        double const loss = front_end.loss();
-        if (order == Order::materialized) {
-          first = loss;
-          gradients = front_end.host_gradients();
-        } else {
-          CHECK(loss == doctest::Approx(first).epsilon(1e-11));
-          check_same(gradients, front_end.host_gradients());
-        }
-      }
-    };
-    compare(std::type_identity<Flat>());
-    if (repeat < 4) compare(std::type_identity<Deep>());
+    compare_orders<Flat>(grid, embed, heads, images, kept);
+    if (repeat < 4) compare_orders<Deep>(grid, embed, heads, images, kept);
   }
+}
+
+TEST_CASE("rows of several tiles have in every order the gradients of finite differences") {
+  channels::PatchGrid const grid{7, 6, 8, 2};
+  Index const images = 30, kept = 9;
+  CHECK((!on_host<tests::Space> || Tiling::of<double, tests::Space>(images * kept).tiles > 1));
+  for (Order order : all_orders) {
+    CAPTURE(static_cast<int>(order));
+    NamedOrder::order = order;
+    Flat front_end(grid, 12, 4, images, kept, 3);
+    front_end.loss();
+    CHECK(NamedOrder::asked.rows == images * kept);
+    CHECK(NamedOrder::asked.channels == 7);
+    CHECK(NamedOrder::asked.patch == 4);
+    CHECK(NamedOrder::asked.embed == 12);
+    CHECK(NamedOrder::asked.heads == 4);
+    auto const report = testing::check_gradients(front_end.parameters, [&] { return front_end.loss(); });
+    INFO(report);
+    CHECK(report.error < 1e-7);
+  }
+  compare_orders<Deep>(grid, 12, 4, images, kept);
 }
 
 TEST_CASE("Linear levels give the same tokens and gradients folded and as published, kept and recomputed") {

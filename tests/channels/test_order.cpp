@@ -62,16 +62,20 @@ TEST_CASE("the operations are those of the table, counted by hand for a small un
 TEST_CASE("a policy of a user's own chooses for the rows at hand, among the orders that it allows") {
   static_assert(EvaluationOrder<ByRows> && EvaluationOrder<Auto> && EvaluationOrder<TokenSpace>);
   static_assert(!EvaluationOrder<int> && !EvaluationOrder<Evaluate<Auto>>);
-  Parameters<double, tests::Space> parameters;
+  Parameters<double, tests::Space> parameters, others;
   channels::Tokenizer<double, tests::Space> tokenizer(parameters, 5, 6, 4);
   channels::AttentionLeaf<double, tests::Space, ByRows> leaf(parameters, "unit.", {3, 6, 2}, tokenizer, {2, 3});
   leaf.choose(1000);
   CHECK(leaf.order() == Order::token_space);
-  Index const with_sums = leaf.kept_per_row();
+  Index const without_sums = leaf.kept_per_row();
   leaf.choose(20);
   CHECK(leaf.order() == Order::patch_space);
   CHECK(leaf.kept_per_row() == 2 * 2 + 6);
-  CHECK(with_sums == 2 * 2 + 6);  // 12 sums a row would be many beside 12 pixels
+  CHECK(without_sums == 2 * 2 + 6);  // 12 sums a row would be many beside 12 pixels
+  channels::Tokenizer<double, tests::Space> more(others, 12, 6, 4);
+  channels::AttentionLeaf<double, tests::Space, TokenSpace> keeper(others, "unit.", {12, 6, 2}, more, {0, 12});
+  keeper.choose(1000);
+  CHECK(keeper.kept_per_row() == 2 * 2 + 6 + 12);  // they are few beside 48
   std::string message;
   try {
     leaf.choose(10);

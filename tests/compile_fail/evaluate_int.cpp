@@ -1,4 +1,4 @@
-// expect: EvaluationOrder
+// expect: for the satisfaction of .EvaluationOrder<
 #include <dchag/channels/evaluate/order.hpp>
 
 using How = dchag::Evaluate<int>;

@@ -1,4 +1,4 @@
-// expect: Policy
+// expect: && Policy<Policies>. .with [^&]* evaluated to .false
 #include <dchag/dchag.hpp>
 
 using Model = dchag::MaskedAutoencoder<dchag::Tree<dchag::CrossAttention<1>>, dchag::CrossAttention<1>>;

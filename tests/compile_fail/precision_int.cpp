@@ -1,4 +1,4 @@
-// expect: Real
+// expect: for the satisfaction of .Real<
 #include <dchag/core/policies.hpp>
 
 using Whole = dchag::Precision<int>;

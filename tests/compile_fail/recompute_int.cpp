@@ -1,4 +1,4 @@
-// expect: RecomputePolicy
+// expect: for the satisfaction of .RecomputePolicy<
 #include <dchag/core/policies.hpp>
 
 using All = dchag::Recompute<int>;

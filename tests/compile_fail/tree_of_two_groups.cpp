@@ -1,4 +1,4 @@
-// expect: EndsInOneGroup
+// expect: for the satisfaction of .EndsInOneGroup<
 #include <dchag/channels/tree.hpp>
 
 using Two = dchag::Tree<dchag::Linear<4>, dchag::CrossAttention<2>>;

@@ -1,4 +1,4 @@
-// expect: TreeLevel
+// expect: && TreeLevel<Levels>. .with Levels = .Level... evaluated to .false
 #include <dchag/channels/tree.hpp>
 
 template <class T, class Space>

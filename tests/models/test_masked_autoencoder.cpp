@@ -228,3 +228,13 @@ TEST_CASE("features are the front end's tokens at their positions, after the enc
              b = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), expected);
   for (std::size_t i = 0; i < a.size(); ++i) REQUIRE(a(i) == b(i));
 }
+
+TEST_CASE("a masked autoencoder's configuration comes back from JSON, its tree beside it") {
+  auto const config = autoencoder_config();
+  TinyAutoencoder<> const model(Mesh(), config, {.storage = false});
+  Json const json = Json::parse(model.config_json(), "config");
+  CHECK(MaskedAutoencoderConfig::from(json).json() == config.json());
+  CHECK(json.at("tree") ==
+        Json::parse(R"([{"unit": "linear", "groups": 3}, {"unit": "cross_attention", "groups": 1}])", "tree"));
+  CHECK(json.get<std::string>("task") == "masked_autoencoder");
+}
