@@ -16,8 +16,8 @@ struct Options {
   bool synthetic = false, quick = false;
   Index crop = 28, patch = 4, embed = 128, heads = 8, depth = 3, decoder_embed = 64, decoder_depth = 2;
   double mlp_ratio = 2, mask = 0.75;
-  Index batch = 16, steps = 1600, stop = 0, warmup = 100, validate = 250, masks = 8;
-  double learning_rate = 3e-3, weight_decay = 0.05, clip = 1, augment = 1, minutes = 5;
+  Index batch = 16, steps = 2000, stop = 0, warmup = 100, validate = 250, masks = 8;
+  double learning_rate = 3e-3, weight_decay = 0.05, clip = 1, augment = 0.5, minutes = 5;
   std::uint64_t seed = 0;
 
   /// What two runs must share for the one to go on from the other.
