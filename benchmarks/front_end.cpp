@@ -3,21 +3,17 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <dchag/channels/front_end.hpp>
 #include <dchag/parallel/environment.hpp>
 #include <string>
 #include <vector>
 
+#include "front_end_run.hpp"
+
 namespace {
 
 using namespace dchag;
-using Device = Kokkos::DefaultExecutionSpace;
-
-struct Shape {
-  Index rows, channels, patch_edge, embed, heads;
-  Index patch() const { return patch_edge * patch_edge; }
-  UnitSize unit() const { return {rows, channels, patch(), embed, heads}; }
-};
+using benchmarks::Device;
+using benchmarks::Shape;
 
 /// Multiply-adds a second of one product of 2048-cubed matrices: the best of several, as a bound should be.
 double product_rate() {
@@ -40,52 +36,26 @@ double product_rate() {
 
 template <class Evaluation>
 void front_end(benchmark::State& state, Shape shape, Order order) {
-  // One image whose locations are a row of patches.
-  channels::PatchGrid const grid{shape.channels, shape.patch_edge, shape.rows * shape.patch_edge, shape.patch_edge};
-  Parameters<float, Device> parameters;
-  FrontEnd<float, Device, Tree<CrossAttention<1>>, Evaluation, false> model(parameters, grid, shape.embed, shape.heads);
-  parameters.allocate(1);
-  Index const pixels = shape.channels * shape.patch() * shape.rows;
-  Kokkos::View<float*, Device> const image("image", static_cast<std::size_t>(pixels));
-  Kokkos::parallel_for(
-      "image", Kokkos::RangePolicy<Device>(0, pixels),
-      KOKKOS_LAMBDA(int i) { image(i) = static_cast<float>(random_normal(1, static_cast<std::uint64_t>(i))); });
-  Workspace<Device> workspace;
-  auto const step = [&] {
-    auto scope = workspace.scope();
-    Context<Device> const context(workspace);
-    auto const gradient = workspace.push<float***>(Tiling::of<float, Device>(shape.rows).tiles, shape.embed,
-                                                   Tiling::of<float, Device>(shape.rows).pitch);
-    context.fill(gradient, 1.0f);
-    model.forward(context, image.data(), nullptr, shape.rows, 1);
-    model.backward(context, gradient.data());
-    context.fence("step");
-  };
-  step();
-  workspace.allocate(workspace.peak());
-  step();
+  benchmarks::FrontEndRun<Evaluation> run(shape);
   std::vector<double> seconds;
   for (auto _ : state) {
-    Kokkos::Timer const timer;
-    step();
-    seconds.push_back(timer.seconds());
+    seconds.push_back(run.step());
     state.SetIterationTime(seconds.back());
   }
-  std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
-  double const median = seconds[seconds.size() / 2], rate = product_rate();
+  double const median = benchmarks::median(seconds), rate = product_rate();
   double const bound = evaluation_operations(order, shape.unit()).total() / rate;
   state.counters["median_ms"] = 1e3 * median;
   state.counters["bound_ms"] = 1e3 * bound;
   state.counters["of_bound"] = bound / median;
   state.counters["sgemm_GF/s"] = 2e-9 * rate;
-  state.counters["workspace_MiB"] = static_cast<double>(workspace.peak()) / (1 << 20);
+  state.counters["workspace_MiB"] = static_cast<double>(run.workspace_bytes()) / (1 << 20);
 }
 
 template <class Evaluation>
 void add(std::string const& name, Shape shape, int iterations) {
   Order const order = Evaluation::choose(shape.unit());
   std::string const label = name + "/" + std::to_string(shape.rows) + "_rows/" + std::to_string(shape.channels) +
-                            "_channels/P_" + std::to_string(shape.patch()) + "/D_" + std::to_string(shape.embed) +
+                            "_channels/P_" + std::to_string(shape.unit().patch) + "/D_" + std::to_string(shape.embed) +
                             "/h_" + std::to_string(shape.heads);
   benchmark::RegisterBenchmark(label.c_str(), front_end<Evaluation>, shape, order)
       ->UseManualTime()
@@ -98,7 +68,7 @@ int main(int argc, char** argv) {
   Environment const environment(argc, argv);
   for (Shape shape : {Shape{512, 80, 2, 512, 8}, Shape{324, 200, 8, 256, 8}, Shape{256, 500, 8, 512, 8},
                       Shape{64, 500, 16, 512, 8}}) {
-    add<Auto>("Auto", shape, 15);
+    add<Auto>("Auto", shape, 30);
     add<PatchSpace>("PatchSpace", shape, 7);
     add<TokenSpace>("TokenSpace", shape, 7);
     add<Materialized>("Materialized", shape, 3);

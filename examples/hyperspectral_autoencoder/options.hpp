@@ -62,7 +62,7 @@ inline void add_training_options(CLI::App& app, Options& o) {
   app.add_option("--augment", o.augment, "strength of the random changes of spectra; 0: none");
   app.add_option("--validate", o.validate, "steps between two validations, each with a checkpoint");
   app.add_option("--masks", o.masks, "draws of visible patches for each crop of the report");
-  app.add_option("--seed", o.seed, "of weights, batches and visible patches");
+  app.add_option("--seed", o.seed, "of weights, batches and visible patches")->check(CLI::NonNegativeNumber);
 }
 
 inline void add_options(CLI::App& app, Options& o) {

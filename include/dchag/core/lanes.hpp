@@ -20,9 +20,7 @@ inline constexpr int vector_bytes = 16;
 #endif
 
 template <class Space>
-inline constexpr bool on_host =
-    Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible&&
-        std::is_same_v<typename Space::memory_space, Kokkos::HostSpace>;
+inline constexpr bool on_host = std::is_same_v<typename Space::memory_space, Kokkos::HostSpace>;
 
 /// Rows that one thread of the space takes at a time.
 template <class T, class Space>

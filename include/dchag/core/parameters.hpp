@@ -21,20 +21,60 @@ struct Initial {
 inline Initial constant(double value) { return {value, 0}; }
 inline Initial normal(double deviation) { return {0, deviation}; }
 
+/// How the model ranks of a replica hold a parameter.
+enum class Sharing {
+  copied,  // every rank holds it, and computes the whole gradient
+  summed,  // every rank holds it, and computes a part of the gradient: the ranks' sum is the gradient
+  divided  // every rank holds a part of it, and computes the gradient of that part
+};
+
+/// What a rank holds of a tensor that is divided: `count` entries from `begin` of one of its axes, for each range.
+struct Range {
+  Index begin, count;
+  bool operator==(Range const&) const = default;
+};
+
+/// Where a parameter stands. The tensor in memory is seen as [outer, extent, inner] and divided along the middle axis;
+/// what is held stands in the order of the ranges.
+struct Placement {
+  Sharing sharing = Sharing::copied;
+  Index outer = 1, extent = 1, inner = 1;  // read where divided
+  std::vector<Range> ranges{};
+
+  /// The entries of the ranges, of a tensor [outer, extent, inner].
+  static Placement divided(Index outer, Index extent, Index inner, std::vector<Range> ranges) {
+    return {Sharing::divided, outer, extent, inner, std::move(ranges)};
+  }
+  static Placement summed() { return {Sharing::summed}; }
+
+  /// Entries of the middle axis that are held.
+  Index held() const {
+    Index count = 0;
+    for (Range const& range : ranges) count += range.count;
+    return count;
+  }
+};
+
 /// One named tensor and its gradient, each a range of a flat buffer. `values` and `gradients` may be read
 /// and written from Parameters::allocate() on.
 template <class T, class Space>
 struct Parameter {
   std::string name;
-  std::vector<Index> shape;
+  std::vector<Index> shape;  // of the whole tensor
   Initial initial;
+  Placement placement;
   T* values = reinterpret_cast<T*>(std::uintptr_t{1} << 12);  // not to be touched before allocation
   T* gradients = values;
 
-  Index size() const {
+  /// Elements of the whole tensor.
+  Index whole_size() const {
     Index count = 1;
     for (Index extent : shape) count *= extent;
     return count;
+  }
+  /// Elements that this rank holds.
+  Index size() const {
+    return placement.sharing == Sharing::divided ? placement.outer * placement.held() * placement.inner : whole_size();
   }
   template <class Data, class... Extents>
   View<Data, Space> value(Extents... extents) const {
@@ -60,7 +100,8 @@ struct ShardUnit {
 template <class T, class Space>
 class Parameters {
  public:
-  static constexpr Index padding = 32;  // elements: every parameter starts on a boundary of this many
+  static constexpr Index padding = 32;     // elements: every parameter starts on a boundary of this many
+  static constexpr double largest = 1e12;  // elements of one parameter
 
   Parameters() = default;
   Parameters(Parameters const&) = delete;
@@ -69,15 +110,24 @@ class Parameters {
   /// Parameters added from here on belong to this shard unit.
   void begin_unit(std::string name) { units_.push_back({std::move(name), {}, 0, {}, {}}); }
 
-  /// The reference stays valid for the life of this object. Throws on a name used before.
-  Parameter<T, Space>& add(std::string name, std::vector<Index> shape, Initial initial) {
+  /// The reference stays valid for the life of this object. Throws on a name used before and on absurd sizes.
+  Parameter<T, Space>& add(std::string name, std::vector<Index> shape, Initial initial, Placement placement = {}) {
     require(find(name) == nullptr, "parameter ", name, " is added twice: give each layer a name of its own");
     require(!allocated_, "parameter ", name, " is added after allocation: build every layer before");
+    double elements = 1;
+    for (Index extent : shape) elements *= static_cast<double>(extent);
+    require(elements < largest, "parameter ", name, " would have ", elements,
+            " elements: check the sizes of the configuration");
     if (units_.empty()) begin_unit("model");
     Parameter<T, Space>& added = parameters_.emplace_back();
     added.name = std::move(name);
     added.shape = std::move(shape);
     added.initial = initial;
+    added.placement = std::move(placement);
+    require(added.placement.sharing != Sharing::divided ||
+                added.placement.outer * added.placement.extent * added.placement.inner == added.whole_size(),
+            "parameter ", added.name, ": is divided as ", added.placement.outer, " x ", added.placement.extent, " x ",
+            added.placement.inner, " elements, but has ", added.whole_size());
     units_.back().parameters.push_back(&added);
     units_.back().size += round_up(added.size(), padding);
     return added;
@@ -116,23 +166,48 @@ class Parameters {
   std::deque<Parameter<T, Space>> const& all() const { return parameters_; }
   std::vector<ShardUnit<T, Space>> const& units() const { return units_; }
 
-  /// Elements, without padding.
+  /// Elements that this rank holds, without padding.
   Index count() const {
     Index total = 0;
     for (auto const& parameter : parameters_) total += parameter.size();
     return total;
   }
 
-  /// Draws the values of one parameter per (seed, name, element).
+  /// Draws the values of one parameter per (seed, name, element of the whole tensor).
   static void draw(Parameter<T, Space> const& parameter, std::uint64_t seed) {
-    auto const values = parameter.template value<T*>(parameter.size());
+    Placement const& placement = parameter.placement;
+    if (placement.sharing != Sharing::divided) {
+      Index const size = parameter.size();
+      return draw_range(parameter, seed, {1, size, 1, {0, size}, 0, size});
+    }
+    Index before = 0;
+    for (Range const& range : placement.ranges) {
+      draw_range(parameter, seed,
+                 {placement.outer, placement.extent, placement.inner, range, before, placement.held()});
+      before += range.count;
+    }
+  }
+
+  /// One range of the middle axis of a tensor [outer, extent, inner]; it stands behind `before` of `held` entries.
+  struct DrawnRange {
+    Index outer, extent, inner;
+    Range range;
+    Index before, held;
+  };
+  static void draw_range(Parameter<T, Space> const& parameter, std::uint64_t seed, DrawnRange const& drawn) {
+    T* const values = parameter.values;
     double const mean = parameter.initial.mean, deviation = parameter.initial.deviation;
     std::uint64_t const key = random_key(seed, parameter.name);
     Kokkos::parallel_for(
-        "dchag::parameters::draw", Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(0, parameter.size()),
+        "dchag::parameters::draw",
+        Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(0, drawn.outer * drawn.range.count * drawn.inner),
         KOKKOS_LAMBDA(Index i) {
-          double const drawn = deviation == 0 ? 0 : deviation * random_normal(key, static_cast<std::uint64_t>(i));
-          values(i) = static_cast<T>(mean + drawn);
+          Index const in = i % drawn.inner, entry = i / drawn.inner % drawn.range.count,
+                      out = i / drawn.inner / drawn.range.count;
+          Index const element = (out * drawn.extent + drawn.range.begin + entry) * drawn.inner + in;
+          double const normal = deviation == 0 ? 0 : random_normal(key, static_cast<std::uint64_t>(element));
+          values[(out * drawn.held + drawn.before + entry) * drawn.inner + in] =
+              static_cast<T>(mean + deviation * normal);
         });
   }
 

@@ -87,51 +87,68 @@ void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Mat
 #endif
 }
 
-/// The part-th of `parts` equal shares of C's longer side, and of the operand that goes with it. Empty shares have no
-/// rows.
+/// One block of a product: some rows and columns of C, and of the operands that go with them.
 template <class T>
-struct Share {
+struct Block {
   Matrix<T const> a, b;
   Matrix<T> c;
 
-  Share(Op a_op, Op b_op, Matrix<T const> a_, Matrix<T const> b_, Matrix<T> c_, Index part, Index parts)
-      : a(a_), b(b_), c(c_) {
-    bool const by_rows = c.rows >= c.columns;
-    Index const extent = by_rows ? c.rows : c.columns, step = round_up(ceil_div(extent, parts), 16);
-    Index const begin = std::min(extent, part * step), count = std::min(extent, begin + step) - begin;
-    c = by_rows ? c.rows_at(begin, count) : c.columns_at(begin, count);
-    if (by_rows)
-      a = a_op == Op::none ? a.rows_at(begin, count) : a.columns_at(begin, count);
-    else
-      b = b_op == Op::none ? b.columns_at(begin, count) : b.rows_at(begin, count);
+  void take_rows(Op a_op, Index first, Index count) {
+    c = c.rows_at(first, count);
+    a = a_op == Op::none ? a.rows_at(first, count) : a.columns_at(first, count);
+  }
+  void take_columns(Op b_op, Index first, Index count) {
+    c = c.columns_at(first, count);
+    b = b_op == Op::none ? b.columns_at(first, count) : b.rows_at(first, count);
   }
   bool empty() const { return c.rows == 0 || c.columns == 0; }
 };
 
+/// The range of `extent` that the part-th of several equal steps takes.
+struct Part {
+  Index first, count;
+  Part(Index extent, Index step, Index part)
+      : first(std::min(extent, part * step)), count(std::min(extent, first + step) - first) {}
+};
+
+/// Blocks that a host product is best cut into. OpenBLAS on AVX-512 skips packing, and is up to a fifth faster, where
+/// rows * inner * columns is at most 10^6 and B is not transposed. What would leave slivers is left whole.
+struct Blocking {
+  Index row_step, column_step, row_parts = 1, column_parts = 1;
+
+  Blocking(Op b_op, Index rows, Index inner, Index columns) : row_step(rows), column_step(columns) {
+    constexpr Index most = 1'000'000, sliver = 16, widest = 128, narrowest = 64;
+    Index const width = std::min(widest, most / (sliver * std::max<Index>(1, inner)) / sliver * sliver);
+    if (vector_bytes != 64 || b_op == Op::transpose || rows < sliver || width < narrowest) return;
+    column_step = even_step(columns, width);
+    row_step = even_step(rows, most / (std::max<Index>(1, inner) * column_step) / sliver * sliver);
+    row_parts = ceil_div(rows, row_step);
+    column_parts = ceil_div(columns, column_step);
+  }
+  Index count() const { return row_parts * column_parts; }
+
+  /// The multiple of 16, no more than `most`, that cuts the extent into the fewest and most even parts.
+  static Index even_step(Index extent, Index most) {
+    return std::min(extent, round_up(ceil_div(extent, ceil_div(extent, most)), 16));
+  }
+};
+
+/// The part-th of `parts` equal shares of the longer side of C.
+template <class T>
+Block<T> share(Op a_op, Op b_op, Block<T> block, Index part, Index parts) {
+  Index const extent = std::max(block.c.rows, block.c.columns);
+  Part const range(extent, round_up(ceil_div(extent, parts), 16), part);
+  if (block.c.rows >= block.c.columns)
+    block.take_rows(a_op, range.first, range.count);
+  else
+    block.take_columns(b_op, range.first, range.count);
+  return block;
+}
+
 }  // namespace detail
 
-/// C = alpha op(A) op(B) + beta C. Nothing is read from C where beta is zero. T is the type of alpha.
-template <class Space, class T>
-void gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::type_identity_t<Matrix<T const>> a,
-          std::type_identity_t<Matrix<T const>> b, std::type_identity_t<T> beta, std::type_identity_t<Matrix<T>> c) {
-  detail::check_product<T>(a_op, b_op, a, b, c);
-  if (context.dry() || c.rows == 0 || c.columns == 0) return;
-  detail::product<Space, T>(context.space(), a_op, b_op, alpha, a, b, beta, c);
-}
-
-/// Rows of A that a host product [rows, inner] [inner, columns] is best cut into: OpenBLAS skips packing, and is a
-/// sixth faster, where rows * inner * columns is at most 10^6. Divides `rows`; is `rows` where that would leave
-/// slivers, and on devices.
-template <class Space>
-Index unpacked_rows(Index rows, Index inner, Index columns) {
-  constexpr Index slivers = 16;
-  if constexpr (detail::calls_host_blas<Space>)
-    for (Index part = rows; part >= slivers; --part)
-      if (rows % part == 0 && part * inner * columns <= 1'000'000) return part;
-  return rows;
-}
-
-/// C_i = alpha op(A_i) op(B_i) + beta C_i for every i of the batch; the C_i do not overlap.
+/// C_i = alpha op(A_i) op(B_i) + beta C_i for every i of the batch; the C_i do not overlap. Nothing is read from C
+/// where beta is zero. T is the type of alpha.
 template <class Space, class T>
 void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::type_identity_t<Batch<T const>> a,
                   std::type_identity_t<Batch<T const>> b, std::type_identity_t<T> beta,
@@ -142,20 +159,34 @@ void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std:
           count, " matrices do not go together");
   if (context.dry() || count == 0 || c.first.rows == 0 || c.first.columns == 0) return;
   if constexpr (detail::calls_host_blas<Space>) {
-    Index const threads = context.space().concurrency();
-    if (count == 1)
+    Index const inner = a_op == Op::none ? a.first.columns : a.first.rows, threads = context.space().concurrency();
+    detail::Blocking const blocking(b_op, c.first.rows, inner, c.first.columns);
+    Index const blocks = blocking.count(), items = count * blocks;
+    if (items == 1)
       return detail::product<Space, T>(context.space(), a_op, b_op, alpha, a.first, b.first, beta, c.first);
-    Index const parts = count % threads != 0 && count < 8 * threads ? threads : 1;
+    Index const parts = items % threads != 0 && items < 8 * threads ? threads : 1;
     Space const space = context.space();
-    context.loop("dchag::batched_gemm", count * parts, [=](Index item) {
-      detail::Share<T> const share(a_op, b_op, a.at(item / parts), b.at(item / parts), c.at(item / parts), item % parts,
-                                   parts);
-      if (!share.empty()) detail::product<Space, T>(space, a_op, b_op, alpha, share.a, share.b, beta, share.c);
+    context.loop("dchag::batched_gemm", items * parts, [=](Index item) {
+      Index const i = item / (blocks * parts), at = item / parts % blocks;
+      detail::Block<T> block{a.at(i), b.at(i), c.at(i)};
+      detail::Part const rows(c.first.rows, blocking.row_step, at % blocking.row_parts),
+          columns(c.first.columns, blocking.column_step, at / blocking.row_parts);
+      block.take_rows(a_op, rows.first, rows.count);
+      block.take_columns(b_op, columns.first, columns.count);
+      block = detail::share(a_op, b_op, block, item % parts, parts);
+      if (!block.empty()) detail::product<Space, T>(space, a_op, b_op, alpha, block.a, block.b, beta, block.c);
     });
   } else {
     for (Index i = 0; i < count; ++i)
       detail::product<Space, T>(context.space(), a_op, b_op, alpha, a.at(i), b.at(i), beta, c.at(i));
   }
+}
+
+/// C = alpha op(A) op(B) + beta C.
+template <class Space, class T>
+void gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::type_identity_t<Matrix<T const>> a,
+          std::type_identity_t<Matrix<T const>> b, std::type_identity_t<T> beta, std::type_identity_t<Matrix<T>> c) {
+  batched_gemm<Space, T>(context, a_op, b_op, alpha, {a, 1, 0}, {b, 1, 0}, beta, {c, 1, 0});
 }
 
 /// C = alpha sum_i op(A_i) op(B_i) + beta C.
@@ -173,9 +204,9 @@ void summed_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::
     Space const space = context.space();
     context.loop("dchag::summed_gemm", parts, [=](Index part) {
       for (Index i = 0; i < count; ++i) {
-        detail::Share<T> const share(a_op, b_op, a.at(i), b.at(i), c, part, parts);
-        if (!share.empty())
-          detail::product<Space, T>(space, a_op, b_op, alpha, share.a, share.b, i == 0 ? beta : T{1}, share.c);
+        auto const block = detail::share(a_op, b_op, detail::Block<T>{a.at(i), b.at(i), c}, part, parts);
+        if (!block.empty())
+          detail::product<Space, T>(space, a_op, b_op, alpha, block.a, block.b, i == 0 ? beta : T{1}, block.c);
       }
     });
   } else {

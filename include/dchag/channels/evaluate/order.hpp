@@ -13,13 +13,19 @@ inline constexpr Order all_orders[] = {Order::patch_space, Order::token_space, O
 /// One CrossAttention unit over channels: rows N, channels c, patch pixels P, features D, heads h.
 struct UnitSize {
   Index rows, channels, patch, embed, heads;
+
+  /// Whether TokenSpace keeps its sums of tokens [h, D] a row: where they are few beside the patches.
+  constexpr bool keeps_sums() const { return heads * embed * 4 <= channels * patch; }
+  /// Whether TokenSpace sends the scores' gradient through the tokens: where there are fewer rows than pixels in a
+  /// patch.
+  constexpr bool scores_through_tokens() const { return rows < patch; }
 };
 
-/// Multiply-adds of one forward and backward pass: those in large matrix products, and those in products that are only
-/// as wide as there are heads.
+/// Multiply-adds of one forward and backward pass: those of matrix products with extents of rows, features and pixels;
+/// those of every head with every feature or pixel of a row; and those of passes over tokens, which wait for memory.
 struct Operations {
-  double products = 0, narrow = 0;
-  constexpr double total() const { return products + narrow; }
+  double products = 0, head_features = 0, head_pixels = 0, passes = 0;
+  constexpr double total() const { return products + head_features + head_pixels + passes; }
 };
 
 constexpr Operations evaluation_operations(Order order, UnitSize const& size) {
@@ -29,26 +35,23 @@ constexpr Operations evaluation_operations(Order order, UnitSize const& size) {
   double const once = 3 * c * p * d * h;  // r = u W, and back
   switch (order) {
     case Order::materialized:
-      return {n * (c * (2 * p * d + 6 * d * d) + 3 * d * d), n * c * 6 * d};
+      return {n * (c * (2 * p * d + 6 * d * d) + 3 * d * d), 0, 0, n * c * 6 * d};
     case Order::token_space: {
-      double const sums =
-          size.heads * size.embed * 4 <= size.channels * size.patch ? 1 : 2;  // formed again where not kept
-      double const through_tokens = size.rows < size.patch ? 1 : 0;           // the scores' part of dt
-      return {n * (c * 3 * p * d + 6 * d * d),
-              n * c * ((2 + sums + 2 * through_tokens) * h * d + (3 - through_tokens) * p * h) +
-                  once * (1 - 2 * through_tokens / 3)};
+      double const sums = size.keeps_sums() ? 1 : 2, through_tokens = size.scores_through_tokens() ? 1 : 0;
+      return {n * (c * 3 * p * d + 6 * d * d) + once * (1 - 2 * through_tokens / 3),
+              n * c * (2 + sums + 2 * through_tokens) * h * d, n * c * (3 - through_tokens) * p * h, 0};
     }
     case Order::patch_space:
-      return {n * (c * 3 * (p + 1) * d + 3 * d * d) + 3 * c * d * d * (p + 1), n * c * 5 * p * h + once};
+      return {n * (c * 3 * (p + 1) * d + 3 * d * d) + 3 * c * d * d * (p + 1) + once, 0, n * c * 5 * p * h, 0};
   }
   return {};
 }
 
-/// The time of evaluation_operations() in units of one multiply-add of a large matrix product. Products as wide as the
-/// heads, and passes over tiles, run slower; the factors were fitted to benchmarks/front_end.
+/// The time of evaluation_operations() in units of one multiply-add of a matrix product. The factors were fitted to the
+/// times of benchmarks/order_choice on a CPU.
 constexpr double evaluation_cost(Order order, UnitSize const& size) {
   Operations const operations = evaluation_operations(order, size);
-  return operations.products + 2.5 * operations.narrow;
+  return operations.products + 2 * operations.head_features + 5 * operations.head_pixels + 30 * operations.passes;
 }
 
 /// An order fixed at compile time: no other is compiled.

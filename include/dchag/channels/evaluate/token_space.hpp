@@ -1,5 +1,6 @@
 #pragma once
 
+#include <dchag/channels/evaluate/order.hpp>
 #include <dchag/channels/evaluate/patch_scores.hpp>
 
 namespace dchag::channels {
@@ -46,7 +47,7 @@ class TokenSpaceLeaf {
   }
 
   void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient) {
-    through_tokens_ = tiling.rows < tokenizer_->patch();
+    through_tokens_ = size(tiling.rows).scores_through_tokens();
     using linalg::Op;
     Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch,
                 patch = tokenizer_->patch();
@@ -88,9 +89,10 @@ class TokenSpaceLeaf {
   }
 
  private:
-  bool keeps_sums() const {
-    return attention_->heads() * attention_->embed() * 4 <= group_.count * tokenizer_->patch();
+  UnitSize size(Index rows) const {
+    return {rows, group_.count, tokenizer_->patch(), attention_->embed(), attention_->heads()};
   }
+  bool keeps_sums() const { return size(0).keeps_sums(); }
   void tokenize(Context<Space> const& context, Tiling const& tiling, Index c, Index count, T const* x, T* t) const {
     tokenizer_->project(context, tiling, group_.first + c, count, x + c * tokenizer_->patch() * tiling.pitch, t);
   }
