@@ -210,6 +210,6 @@ TEST_CASE("Linear levels in a row beyond eight are refused, since one does the s
   channels::Tokenizer<double, tests::Space> tokenizer(parameters, 5, 6, 4);
   using Folded = channels::FoldedLinear<double, tests::Space>;
   std::vector<std::vector<channels::LinearUnit<double, tests::Space>*>> const nine(9);
-  CHECK_THROWS_WITH_AS(Folded(nine, tokenizer),
+  CHECK_THROWS_WITH_AS(Folded(nine, tokenizer, {0, 0, 0, 0, 0}),
                        "Tree: 9 Linear levels in a row, of which one does the same: use at most 8", Error);
 }

@@ -1,5 +1,5 @@
 // expect: for the satisfaction of .EvaluationOrder<
-#include <dchag/channels/evaluate/order.hpp>
+#include <dchag/channels/automatic.hpp>
 
 using How = dchag::Evaluate<int>;
 int main() { return sizeof(How); }

@@ -1,12 +1,18 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <dchag/channels/evaluate/attention_leaf.hpp>
 #include <dchag/channels/evaluate/folded_linear.hpp>
 #include <dchag/channels/evaluate/tokenized.hpp>
 #include <dchag/channels/groups.hpp>
+#include <dchag/channels/join.hpp>
+#include <dchag/channels/joint.hpp>
+#include <dchag/channels/partition.hpp>
 #include <dchag/channels/patches.hpp>
 #include <dchag/channels/tree.hpp>
+#include <dchag/channels/tree_shares.hpp>
+#include <dchag/channels/units/joint_unit.hpp>
 #include <deque>
 #include <memory>
 #include <string>
@@ -21,7 +27,11 @@ namespace dchag {
 /// kept.
 ///
 /// A call of forward pushes on the workspace what is left until backward is done; the caller releases it.
-template <class T, class Space, class TreePolicy, EvaluationOrder Evaluation, bool recompute>
+///
+/// The ranks of a replica divide the channels: each reads and tokenizes its own. All of them call every function with
+/// the same arguments, but for the images; tokens and their gradients are the same on every rank. See TreeShares for
+/// who does what.
+template <class T, class Space, class TreePolicy, EvaluationOrder Evaluation, bool recompute, JoinPolicy Joining = Auto>
 class FrontEnd {
   using Levels = typename TreePolicy::levels;
   static constexpr std::size_t depth = TreePolicy::depth;
@@ -43,22 +53,30 @@ class FrontEnd {
   static constexpr bool attention_first = std::same_as<UnitOf<0>, channels::CrossAttentionUnit<T, Space>>;
   static constexpr std::size_t first_token_level = folded > 0 ? folded : 1;
 
+  template <std::size_t level>
+  using JointUnitOf = channels::JointUnit<UnitOf<level>, T, Space>;
   using AttentionLeaf = channels::AttentionLeaf<T, Space, Evaluation>;
-  using TokenizedLeaf = channels::TokenizedLeaf<T, Space, UnitOf<0>, published>;
+  using TokenizedLeaf = channels::TokenizedLeaf<T, Space, JointUnitOf<0>, published>;
   using Leaf = std::conditional_t<attention_first, AttentionLeaf, TokenizedLeaf>;
   template <class Indices>
   struct Units;
   template <std::size_t... level>
   struct Units<std::index_sequence<level...>> {
-    using type = std::tuple<std::deque<UnitOf<level>>...>;
+    using type = std::tuple<std::deque<JointUnitOf<level>>...>;
   };
 
  public:
-  /// Throws where the patch does not divide the image, the heads the features, or a level has more groups than tokens.
-  FrontEnd(Parameters<T, Space>& parameters, channels::PatchGrid const& grid, Index embed, Index heads)
-      : grid_(grid),
+  /// Throws where the patch does not divide the image, the heads the features, a level has more groups than tokens, or
+  /// the join cannot be as the policy wants it. `grid` has the channels of all ranks of the group; `owners` says for
+  /// each which rank owns it, and may be empty in a group of one.
+  FrontEnd(Parameters<T, Space>& parameters, channels::PatchGrid const& grid, Index embed, Index heads,
+           Communicator const& group = {}, std::vector<int> owners = {})
+      : joint_(group),
+        owners_(checked_owners(std::move(owners), checked(grid, embed, heads), group)),
+        own_(channels::channels_of(owners_, group.rank())),
+        grid_{static_cast<Index>(own_.size()), grid.height, grid.width, grid.patch},
         embed_(embed),
-        tokenizer_(checked(parameters, grid, embed, heads), grid.channels, embed, grid.pixels()) {
+        tokenizer_(parameters, grid.channels, embed, grid.pixels(), channels::ranges_of(own_)) {
     Index tokens = grid.channels;
     each_level<0>([&](auto level) {
       constexpr Index groups = std::tuple_element_t<level(), Levels>::groups;
@@ -67,15 +85,20 @@ class FrontEnd {
       groups_[level()] = {tokens, groups};
       tokens = groups;
     });
+    share_out();
     each_level<0>([&](auto level) { build<level()>(parameters, heads); });
     if constexpr (folded > 0) build_folded(std::make_index_sequence<folded>());
   }
   FrontEnd(FrontEnd const&) = delete;
 
+  /// Of this rank's channels.
   channels::PatchGrid const& grid() const { return grid_; }
+  /// This rank's channels, ascending: those of the images that it gives to forward.
+  std::vector<Index> const& own_channels() const { return own_; }
+  Communicator const& group() const { return joint_.group(); }
 
-  /// Images [B, C, H, W] and keep [B, per_image] (locations wanted, or null for all) stay valid until backward is done.
-  /// Tokens are left in tiles, [tiles, D, pitch]: see out() and tiling().
+  /// Images [B, own channels, H, W] and keep [B, per_image] (locations wanted, or null for all) stay valid until
+  /// backward is done. Tokens are left in tiles, [tiles, D, pitch]: see out() and tiling().
   void forward(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch) {
     Region region("dchag::front_end::forward");
     begin(context, images, keep, per_image, batch);
@@ -111,27 +134,26 @@ class FrontEnd {
       }
       backward_tile(context, record, gradient + tile * embed_ * tiling_.pitch);
     }
-    each_level<first_token_level>([&](auto level) {
-      for (auto& unit : std::get<level()>(units_)) unit.finish(context);
-    });
+    each_running<first_token_level>([&](auto& unit, auto const&) { unit.finish(context); });
     if constexpr (folded > 0)
       folded_->finish(context);
     else
-      for (auto& leaf : leaves_) leaf.finish(context);
+      each_leaf([&](auto& leaf, auto const&) { leaf.finish(context); });
     tokenizer_.finish(context);
   }
 
-  /// The order of evaluation of each unit of a first level of CrossAttention, as of the latest forward().
-  std::vector<Order> orders() const {
+  /// The order of evaluation of each unit of a first level of CrossAttention that this rank takes part in, as of the
+  /// latest forward().
+  std::vector<Order> orders() {
     std::vector<Order> orders;
-    if constexpr (attention_first)
-      for (auto const& leaf : leaves_) orders.push_back(leaf.order());
+    if constexpr (attention_first) each_leaf([&](auto& leaf, auto const&) { orders.push_back(leaf.order()); });
     return orders;
   }
 
  private:
-  static Parameters<T, Space>& checked(Parameters<T, Space>& parameters, channels::PatchGrid const& grid, Index embed,
-                                       Index heads) {
+  using Place = channels::UnitPlace;
+
+  static channels::PatchGrid const& checked(channels::PatchGrid const& grid, Index embed, Index heads) {
     require(grid.channels > 0, "channels = ", grid.channels, ": an image has at least one");
     require(grid.patch > 0 && grid.height > 0 && grid.width > 0, "patch = ", grid.patch, ", height = ", grid.height,
             ", width = ", grid.width, ": all must be positive");
@@ -140,7 +162,14 @@ class FrontEnd {
             ": crop or pad the image, or choose a common divisor");
     require(embed > 0 && heads > 0 && embed % heads == 0, "heads = ", heads, " does not divide embed = ", embed,
             ": choose heads among the divisors of embed");
-    return parameters;
+    return grid;
+  }
+  static std::vector<int> checked_owners(std::vector<int> owners, channels::PatchGrid const& grid,
+                                         Communicator const& group) {
+    if (owners.empty() && group.size() == 1) owners.assign(static_cast<std::size_t>(grid.channels), 0);
+    require(static_cast<Index>(owners.size()) == grid.channels, "front end: owners of ", owners.size(), " of ",
+            grid.channels, " channels: say for each which rank owns it");
+    return owners;
   }
 
   template <std::size_t first, class F>
@@ -158,29 +187,109 @@ class FrontEnd {
     }
   }
 
+  /// The stage of a level: folded levels are one stage, the first.
+  static constexpr std::size_t stage_of(std::size_t level) {
+    return level < first_token_level ? 0 : level - first_token_level + 1;
+  }
+  std::vector<Place> const& places(std::size_t level) const { return shares_.levels[stage_of(level)].units; }
+  Index held(std::size_t level) const { return shares_.levels[stage_of(level)].held; }
+
+  /// f(unit, place) for the units over tokens that this rank takes part in, from a level on.
+  template <std::size_t first, class F>
+  void each_running(F const& f) {
+    each_level<first>([&](auto level) { each_running_of<level()>(f); });
+  }
+  template <std::size_t level, class F>
+  void each_running_of(F const& f) {
+    auto& units = std::get<level>(units_);
+    for (std::size_t g = 0; g < units.size(); ++g)
+      if (places(level)[g].runs) f(units[g], places(level)[g]);
+  }
+  template <class F>
+  void each_leaf(F const& f) {
+    for (std::size_t g = 0; g < leaves_.size(); ++g)
+      if (places(0)[g].runs) f(leaves_[g], places(0)[g]);
+  }
+
+  void share_out() {
+    std::vector<std::vector<Index>> begins;
+    for (std::size_t level = folded > 0 ? folded - 1 : 0; level < depth; ++level) {
+      std::vector<Index> begin;
+      for (Index g = 0; g <= groups_[level].groups; ++g) {
+        Index token = groups_[level].begin(g);
+        for (std::size_t below = level; begins.empty() && below-- > 0;) token = groups_[below].begin(token);
+        begin.push_back(token);
+      }
+      begins.push_back(std::move(begin));
+    }
+    shares_ = channels::TreeShares(owners_, begins, group().rank(), group().size());
+  }
+
+  /// Whether the ranks merge what they have of a shared unit. What has channels for its tokens is merged wherever it
+  /// can be; throws where Join says Gather, which needs tokens.
+  template <std::size_t level>
+  bool merges(Place const& place, Index heads) const {
+    constexpr bool can = SharedUnit<UnitOf<level>, T, Space>;
+    if constexpr (!can) return false;
+    if constexpr (level < first_token_level) {
+      require(!std::same_as<Joining, Gather>,
+              "Join: a unit of the first level has channels of several ranks, which Gather cannot do: begin the Tree "
+              "with a level whose number of groups is a multiple of the ",
+              group().size(), " model ranks, or use Merge");
+      return true;
+    }
+    std::vector<Index> counts(static_cast<std::size_t>(group().size()), 0);
+    for (int holder : place.holders) ++counts[static_cast<std::size_t>(holder)];
+    return Joining::merges(JoinSize{group().size(), *std::max_element(counts.begin(), counts.end()), embed_,
+                                    is_linear<level> ? 0 : heads});
+  }
+
   template <std::size_t level>
   void build(Parameters<T, Space>& parameters, Index heads) {
     for (Index group = 0; group < groups_[level].groups; ++group) {
       std::string const prefix = "aggregator." + std::to_string(level) + "." + std::to_string(group) + ".";
       UnitShape const shape{groups_[level].size(group), embed_, heads};
-      channels::ChannelGroup const channels{groups_[level].begin(group), shape.tokens};
-      if constexpr (level == 0 && attention_first) {
-        leaves_.emplace_back(parameters, prefix, shape, tokenizer_, channels);
-      } else {
+      if constexpr (level < folded) {
+        auto const hold = parameters.hold(joint_.alone() ? Sharing::copied : Sharing::summed);
         std::get<level>(units_).emplace_back(parameters, prefix, shape);
-        if constexpr (level == 0 && folded == 0) leaves_.emplace_back(std::get<0>(units_).back(), tokenizer_, channels);
+      } else {
+        build_unit<level>(parameters, prefix, shape, places(level)[static_cast<std::size_t>(group)]);
       }
+    }
+  }
+  template <std::size_t level>
+  void build_unit(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape, Place const& place) {
+    bool const merged = place.shared && merges<level>(place, shape.heads);
+    auto const hold = parameters.hold(joint_.alone() ? Sharing::copied
+                                      : merged       ? Sharing::summed
+                                      : place.shared ? Sharing::copied
+                                                     : Sharing::divided,
+                                      place.runs);
+    channels::ChannelGroup const own{place.first, place.count};
+    if constexpr (level == 0 && attention_first) {
+      leaves_.emplace_back(parameters, prefix, shape, tokenizer_, own);
+      if (place.shared) leaves_.back().share(joint_);
+    } else {
+      auto& unit = std::get<level>(units_).emplace_back(parameters, prefix, shape);
+      UnitShare<T, Space> const share{joint_, place.holders};
+      if constexpr (SharedUnit<UnitOf<level>, T, Space>)
+        if (merged) unit.merge(share);
+      if (place.shared && !merged) unit.gather(share);
+      if constexpr (level == 0) leaves_.emplace_back(unit, tokenizer_, own);
     }
   }
   template <std::size_t... level>
   void build_folded(std::index_sequence<level...>) {
+    for (Place const& place : places(0))
+      if (place.shared) merges<0>(place, 0);
     std::vector<std::vector<channels::LinearUnit<T, Space>*>> linear(folded);
     (
         [&] {
-          for (auto& unit : std::get<level>(units_)) linear[level].push_back(&unit);
+          for (auto& unit : std::get<level>(units_)) linear[level].push_back(&unit.unit());
         }(),
         ...);
-    folded_ = std::make_unique<channels::FoldedLinear<T, Space>>(std::move(linear), tokenizer_);
+    folded_ =
+        std::make_unique<channels::FoldedLinear<T, Space>>(std::move(linear), tokenizer_, owners_, group().rank());
   }
 
   void begin(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch) {
@@ -207,10 +316,8 @@ class FrontEnd {
     if constexpr (folded > 0)
       folded_->prepare(context);
     else
-      for (auto& leaf : leaves_) leaf.prepare(context);
-    each_level<first_token_level>([&](auto level) {
-      for (auto& unit : std::get<level()>(units_)) unit.prepare(context);
-    });
+      each_leaf([&](auto& leaf, auto const&) { leaf.prepare(context); });
+    each_running<first_token_level>([&](auto& unit, auto const&) { unit.prepare(context); });
   }
 
   /// Where in a record the parts are, in rows of `pitch` numbers: the patches first.
@@ -218,82 +325,109 @@ class FrontEnd {
     Index rows = grid_.channels * grid_.pixels();
     each_level<first_token_level>([&](auto level) {
       tokens_at_[level()] = rows;
-      rows += groups_[level()].tokens * embed_;
+      rows += held(level()) * embed_;
     });
     kept_at_[0] = rows;
-    if constexpr (folded == 0)
-      for (auto& leaf : leaves_) rows += leaf.kept_per_row();
+    if constexpr (folded == 0) each_leaf([&](auto& leaf, auto const&) { rows += leaf.kept_per_row(); });
     each_level<first_token_level>([&](auto level) {
       kept_at_[level()] = rows;
-      for (auto& unit : std::get<level()>(units_)) rows += unit.kept_per_row();
+      each_running_of<level()>([&](auto& unit, auto const&) { rows += unit.kept_per_row(); });
     });
     return rows;
   }
   T* record_of(Index tile) const { return records_ + tile * record_rows_ * tiling_.pitch; }
   T* out_of(Index tile) const { return out_ + tile * embed_ * tiling_.pitch; }
 
+  /// Where the result of a unit of a level goes: to the tokens that this rank holds in the next level, or, where
+  /// another holds it, to a place that is forgotten.
+  T* result_of(Place const& place, std::size_t level, T* record, T* forgotten, T* out) const {
+    if (level + 1 == depth) return out;
+    return place.result < 0 ? forgotten : record + (tokens_at_[level + 1] + place.result * embed_) * tiling_.pitch;
+  }
+
   void forward_tile(Context<Space> const& context, Index tile, T* record, T* out) {
     Index const pitch = tiling_.pitch;
+    auto scope = context.workspace().scope();
+    T* const forgotten = joint_.alone() ? nullptr : push_token(context);
     channels::gather_patches(context, grid_, tiling_, tile, images_, keep_, per_image_, record);
-    T* to = first_token_level < depth ? record + tokens_at_[std::min(first_token_level, depth - 1)] * pitch : out;
     if constexpr (folded > 0) {
-      folded_->forward(context, tiling_, record, to);
+      for (std::size_t g = 0; g < places(0).size(); ++g) {
+        Place const& place = places(0)[g];
+        if (!place.runs) continue;
+        T* const to = result_of(place, folded - 1, record, forgotten, out);
+        folded_->forward(context, tiling_, record, static_cast<Index>(g), to);
+        if (place.shared) joint_.sum(context, tiling_, embed_, to);
+      }
     } else {
       T* kept = record + kept_at_[0] * pitch;
-      for (std::size_t group = 0; group < leaves_.size(); ++group) {
-        Index const channel = groups_[0].begin(static_cast<Index>(group));
-        leaves_[group].forward(context, tiling_, record + channel * grid_.pixels() * pitch, kept,
-                               to + static_cast<Index>(group) * embed_ * pitch);
-        kept += leaves_[group].kept_per_row() * pitch;
-      }
+      each_leaf([&](auto& leaf, Place const& place) {
+        leaf.forward(context, tiling_, record + place.first * grid_.pixels() * pitch, kept,
+                     result_of(place, 0, record, forgotten, out));
+        kept += leaf.kept_per_row() * pitch;
+      });
     }
     each_level<first_token_level>([&](auto level) {
-      T const* const tokens = record + tokens_at_[level()] * pitch;
-      T* const above = level() + 1 < depth ? record + tokens_at_[std::min(level() + 1, depth - 1)] * pitch : out;
       T* kept = record + kept_at_[level()] * pitch;
-      auto& units = std::get<level()>(units_);
-      for (Index group = 0; group < groups_[level()].groups; ++group) {
-        auto& unit = units[static_cast<std::size_t>(group)];
-        unit.forward(context, tiling_, tokens + groups_[level()].begin(group) * embed_ * pitch, kept,
-                     above + group * embed_ * pitch);
+      each_running_of<level()>([&](auto& unit, Place const& place) {
+        unit.forward(context, tiling_, record + (tokens_at_[level()] + place.first * embed_) * pitch, kept,
+                     result_of(place, level(), record, forgotten, out));
         kept += unit.kept_per_row() * pitch;
-      }
+      });
     });
+  }
+
+  /// The gradient of a unit's result, on every rank that takes part in the unit.
+  T const* slope_of(Context<Space> const& context, Place const& place, std::size_t level, T const* gradient,
+                    T* shared) const {
+    if (level + 1 == depth) return gradient;
+    T const* const own = gradient + place.result * embed_ * tiling_.pitch;
+    if (!place.shared) return own;
+    if (place.result >= 0)
+      context.copy(reshape<T*, Space>(shared, embed_ * tiling_.pitch),
+                   reshape<T const*, Space>(own, embed_ * tiling_.pitch));
+    joint_.broadcast(context, tiling_, embed_, place.owner, shared);
+    return shared;
   }
 
   void backward_tile(Context<Space> const& context, T const* record, T const* gradient) {
     Index const pitch = tiling_.pitch;
+    T* const shared = joint_.alone() ? nullptr : push_token(context);
     each_token_level_down<depth>([&](auto level) {
-      auto const& groups = groups_[level()];
-      T* const below = context.workspace().template push<T***>(groups.tokens, embed_, pitch).data();
-      T const* const tokens = record + tokens_at_[level()] * pitch;
+      T* const below = context.workspace().template push<T***>(held(level()), embed_, pitch).data();
       T const* kept = record + kept_at_[level()] * pitch;
-      auto& units = std::get<level()>(units_);
-      for (Index group = 0; group < groups.groups; ++group) {
-        auto& unit = units[static_cast<std::size_t>(group)];
-        Index const offset = groups.begin(group) * embed_ * pitch;
-        unit.backward(context, tiling_, tokens + offset, kept, gradient + group * embed_ * pitch, below + offset);
+      each_running_of<level()>([&](auto& unit, Place const& place) {
+        unit.backward(context, tiling_, record + (tokens_at_[level()] + place.first * embed_) * pitch, kept,
+                      slope_of(context, place, level(), gradient, shared), below + place.first * embed_ * pitch);
         kept += unit.kept_per_row() * pitch;
-      }
+      });
       gradient = below;
     });
     if constexpr (folded > 0) {
-      folded_->backward(context, tiling_, record, gradient);
+      for (std::size_t g = 0; g < places(0).size(); ++g)
+        if (Place const& place = places(0)[g]; place.runs)
+          folded_->backward(context, tiling_, record, static_cast<Index>(g),
+                            slope_of(context, place, folded - 1, gradient, shared));
     } else {
       T const* kept = record + kept_at_[0] * pitch;
-      for (std::size_t group = 0; group < leaves_.size(); ++group) {
-        Index const channel = groups_[0].begin(static_cast<Index>(group));
-        leaves_[group].backward(context, tiling_, record + channel * grid_.pixels() * pitch, kept,
-                                gradient + static_cast<Index>(group) * embed_ * pitch);
-        kept += leaves_[group].kept_per_row() * pitch;
-      }
+      each_leaf([&](auto& leaf, Place const& place) {
+        leaf.backward(context, tiling_, record + place.first * grid_.pixels() * pitch, kept,
+                      slope_of(context, place, 0, gradient, shared));
+        kept += leaf.kept_per_row() * pitch;
+      });
     }
   }
+  T* push_token(Context<Space> const& context) const {
+    return context.workspace().template push<T**>(embed_, tiling_.pitch).data();
+  }
 
+  channels::Joint<T, Space> joint_;
+  std::vector<int> owners_;
+  std::vector<Index> own_;
   channels::PatchGrid grid_;
   Index embed_;
   channels::Tokenizer<T, Space> tokenizer_;
   std::array<channels::Groups, depth> groups_{};
+  channels::TreeShares shares_;
   typename Units<std::make_index_sequence<depth>>::type units_;
   std::deque<Leaf> leaves_;
   std::unique_ptr<channels::FoldedLinear<T, Space>> folded_;

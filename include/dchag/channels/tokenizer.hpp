@@ -8,20 +8,28 @@
 #include <dchag/core/parameters.hpp>
 #include <dchag/linalg/gemm.hpp>
 #include <dchag/linalg/reduce.hpp>
+#include <vector>
 
 namespace dchag::channels {
 
-/// The patch embedding W [C, D, P] of each channel and beta [C, D], the sum of patch bias and channel embedding.
+/// The patch embedding W [C, D, P] of each channel and beta [C, D], the sum of patch bias and channel embedding, of the
+/// channels that this rank owns; they are counted among these.
 template <class T, class Space>
 class Tokenizer {
  public:
-  Tokenizer(Parameters<T, Space>& parameters, Index channels, Index embed, Index patch_pixels)
-      : channels_(channels), embed_(embed), patch_(patch_pixels) {
+  /// Of `channels` channels those of the ranges.
+  Tokenizer(Parameters<T, Space>& parameters, Index channels, Index embed, Index patch_pixels,
+            std::vector<Range> const& own)
+      : embed_(embed), patch_(patch_pixels) {
+    auto const rows_of = [&](Index size) { return Placement::divided(1, channels, size, own); };
     weight_ = &parameters.add("tokenizer.weight", {channels, embed, patch_},
-                              normal(std::sqrt(2.0 / static_cast<double>(embed + patch_))));
-    bias_ = &parameters.add("tokenizer.bias", {channels, embed}, constant(0));
-    channel_embed_ = &parameters.add("channel_embed", {channels, embed}, normal(0.02));
+                              normal(std::sqrt(2.0 / static_cast<double>(embed + patch_))), rows_of(embed * patch_));
+    bias_ = &parameters.add("tokenizer.bias", {channels, embed}, constant(0), rows_of(embed));
+    channel_embed_ = &parameters.add("channel_embed", {channels, embed}, normal(0.02), rows_of(embed));
+    channels_ = rows_of(1).held();
   }
+  Tokenizer(Parameters<T, Space>& parameters, Index channels, Index embed, Index patch_pixels)
+      : Tokenizer(parameters, channels, embed, patch_pixels, {{0, channels}}) {}
 
   Index channels() const { return channels_; }
   Index embed() const { return embed_; }

@@ -110,6 +110,22 @@ class Parameters {
   /// Parameters added from here on belong to this shard unit.
   void begin_unit(std::string name) { units_.push_back({std::move(name), {}, 0, {}, {}}); }
 
+  /// Until the object that it answers is gone, parameters added without a placement are held so: `divided` with `here`
+  /// means whole on this rank, and without on another.
+  [[nodiscard]] auto hold(Sharing sharing, bool here = true) {
+    struct Restore {
+      Parameters* parameters;
+      Hold before;
+      Restore(Parameters* parameters, Hold before) : parameters(parameters), before(before) {}
+      Restore(Restore const&) = delete;
+      Restore& operator=(Restore const&) = delete;
+      ~Restore() { parameters->hold_ = before; }
+    };
+    Hold const before = hold_;
+    hold_ = {sharing, here};
+    return Restore(this, before);
+  }
+
   /// The reference stays valid for the life of this object. Throws on a name used before and on absurd sizes.
   Parameter<T, Space>& add(std::string name, std::vector<Index> shape, Initial initial, Placement placement = {}) {
     require(find(name) == nullptr, "parameter ", name, " is added twice: give each layer a name of its own");
@@ -123,7 +139,7 @@ class Parameters {
     added.name = std::move(name);
     added.shape = std::move(shape);
     added.initial = initial;
-    added.placement = std::move(placement);
+    added.placement = placed(std::move(placement), added.whole_size());
     require(added.placement.sharing != Sharing::divided ||
                 added.placement.outer * added.placement.extent * added.placement.inner == added.whole_size(),
             "parameter ", added.name, ": is divided as ", added.placement.outer, " x ", added.placement.extent, " x ",
@@ -212,8 +228,19 @@ class Parameters {
   }
 
  private:
+  struct Hold {
+    Sharing sharing = Sharing::copied;
+    bool here = true;
+  };
+  Placement placed(Placement placement, Index size) const {
+    if (placement.sharing != Sharing::copied) return placement;
+    if (hold_.sharing != Sharing::divided) return {hold_.sharing};
+    return Placement::divided(1, 1, size, hold_.here ? std::vector<Range>{{0, 1}} : std::vector<Range>{});
+  }
+
   std::deque<Parameter<T, Space>> parameters_;
   std::vector<ShardUnit<T, Space>> units_;
+  Hold hold_;
   bool allocated_ = false;
 };
 

@@ -8,7 +8,9 @@ namespace dchag {
 
 /// What a policy decides. Every policy template names its role; a model takes at most one policy for each.
 namespace role {
+struct Partition;
 struct Tree;
+struct Join;
 struct Evaluate;
 struct Parallel;
 struct Precision;
@@ -16,7 +18,7 @@ struct Recompute;
 struct Space;
 }  // namespace role
 
-/// A template argument of a model: Tree, Evaluate, Parallel, Precision, Recompute or Space.
+/// A template argument of a model: Partition, Tree, Join, Evaluate, Parallel, Precision, Recompute or Space.
 template <class P>
 concept Policy = requires {
   typename P::role;

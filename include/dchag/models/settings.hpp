@@ -1,6 +1,6 @@
 #pragma once
 
-#include <dchag/channels/evaluate/order.hpp>
+#include <dchag/channels/automatic.hpp>
 #include <dchag/channels/tree.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/policies.hpp>

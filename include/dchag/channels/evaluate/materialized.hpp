@@ -141,6 +141,8 @@ class MaterializedLeaf {
     T* const normalizer = context.workspace().template push<T**>(heads, tiling.pitch).data();
     kernels::softmax(context, tiling, c, heads, a, max, normalizer);
     detail::weigh_values(context, tiling, c, heads, width, static_cast<T const*>(a), static_cast<T const*>(v), z);
+    T const* const share = attention_->join(context, tiling, true, max, normalizer, z);
+    if (share != nullptr) detail::scale_by_share(context, tiling, c, heads, 1, share, a);
     attention_->project(context, tiling, false, z, out);
   }
 

@@ -64,17 +64,6 @@ struct Materialized : FixedOrder<Order::materialized> {};
 struct TokenSpace : FixedOrder<Order::token_space> {};
 struct PatchSpace : FixedOrder<Order::patch_space> {};
 
-/// The cheapest by evaluation_cost().
-struct Auto {
-  static constexpr bool allows(Order) { return true; }
-  static constexpr Order choose(UnitSize const& size) {
-    Order best = all_orders[0];
-    for (Order order : all_orders)
-      if (evaluation_cost(order, size) < evaluation_cost(best, size)) best = order;
-    return best;
-  }
-};
-
 /// Says which orders are compiled (a constant), and which of them a unit of that size is evaluated in.
 template <class O>
 concept EvaluationOrder = requires(Order order, UnitSize const& size) {

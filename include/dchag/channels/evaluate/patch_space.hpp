@@ -75,6 +75,7 @@ class PatchSpaceLeaf {
       linalg::batched_gemm(context, Op::none, Op::none, T{1}, columns(g_, c, count),
                            patches_by_head(tiling, scaled, count), T{1}, z_heads);
     }
+    attention_->join(context, tiling, false, max, normalizer, z);
     attention_->project(context, tiling, true, z, out);
   }
 

@@ -43,6 +43,8 @@ class TokenSpaceLeaf {
     linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1},
                          attention_->by_head(attention_->value_weight()), head_sums(tiling, sums), T{0},
                          attention_->by_head(tile_matrix(z, embed, tiling)));
+    T const* const share = attention_->join(context, tiling, false, max, normalizer, z);
+    if (share != nullptr && keeps_sums()) detail::scale_by_share(context, tiling, 1, heads, embed, share, sums);
     attention_->project(context, tiling, true, z, out);
   }
 

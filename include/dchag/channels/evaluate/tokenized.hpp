@@ -6,8 +6,8 @@
 
 namespace dchag::channels {
 
-/// A unit over tokens put to the channels of a group: the tokens of a tile are formed for it, and kept, or formed
-/// again.
+/// A unit over tokens (a JointUnit) put to the channels of a group, those of them that this rank owns: the tokens of a
+/// tile are formed for it, and kept, or formed again.
 template <class T, class Space, class Unit, bool keep_tokens>
 class TokenizedLeaf {
  public:

@@ -14,11 +14,17 @@ class CrossAttentionUnit {
   CrossAttentionUnit(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape)
       : attention_(parameters, prefix, shape), tokens_(shape.tokens) {}
 
-  Index kept_per_row() const { return 2 * attention_.heads() + attention_.embed(); }
+  void share(UnitShare<T, Space> const& share) {
+    attention_.share(share.joint);
+    tokens_ = static_cast<Index>(share.tokens().size());
+  }
+
+  Index kept_per_row() const { return attention_.kept_without_tokens(); }
   void prepare(Context<Space> const& context) { attention_.prepare(context); }
   void finish(Context<Space> const& context) { attention_.finish(context); }
 
   void forward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T* kept, T* out) {
+    if (tokens_ == 0) return attention_.forward_without_tokens(context, tiling, kept, out);
     Index const heads = attention_.heads(), embed = attention_.embed(), pitch = tiling.pitch;
     auto scope = context.workspace().scope();
     T* const s = context.workspace().template push<T***>(tokens_, heads, pitch).data();
@@ -31,12 +37,14 @@ class CrossAttentionUnit {
     linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1},
                          attention_.by_head(attention_.value_weight()), head_sums(tiling, sums), T{0},
                          attention_.by_head(tile_matrix(z, embed, tiling)));
+    attention_.join(context, tiling, false, max, normalizer, z);
     attention_.project(context, tiling, true, z, out);
   }
 
   void backward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T const* kept, T const* gradient,
                 T* token_gradients) {
     using linalg::Op;
+    if (tokens_ == 0) return attention_.backward_without_tokens(context, tiling, kept, gradient);
     Index const heads = attention_.heads(), embed = attention_.embed(), pitch = tiling.pitch;
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
@@ -81,7 +89,7 @@ class CrossAttentionUnit {
   }
 
   QueryAttention<T, Space> attention_;
-  Index tokens_;
+  Index tokens_;  // of this rank
 };
 
 }  // namespace dchag::channels

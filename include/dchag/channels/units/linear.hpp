@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <dchag/channels/device_list.hpp>
 #include <dchag/channels/tile.hpp>
 #include <dchag/channels/units/unit.hpp>
 #include <dchag/core/context.hpp>
@@ -11,33 +12,43 @@ namespace dchag::channels {
 
 namespace detail {
 
-/// out[e, n] = sum_c weight[c] tokens[c, e, n] + bias
+/// The weight of the c-th token that a rank holds: `index` [count] says which of the unit's it is; null: the c-th.
+template <class T>
+struct TokenWeights {
+  T* weight;
+  Index const* index;
+  KOKKOS_INLINE_FUNCTION T& operator[](Index c) const { return weight[index == nullptr ? c : index[c]]; }
+};
+
+/// out[e, n] = sum_c weight[c] tokens[c, e, n] + bias; without bias where it is null.
 template <class T, class Space>
-void weigh_tokens(Context<Space> const& context, Tiling const& tiling, Index count, Index embed, T const* weight,
-                  T const* bias, T const* tokens, T* out) {
+void weigh_tokens(Context<Space> const& context, Tiling const& tiling, Index count, Index embed,
+                  TokenWeights<T const> weight, T const* bias, T const* tokens, T* out) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
       "dchag::channels::weigh_tokens", embed * blocks, KOKKOS_LAMBDA(Index item) {
         Index const e = item / blocks, n = item % blocks * lanes;
-        L total = broadcast<L>(bias[0]);
+        L total = broadcast<L>(bias == nullptr ? T{0} : bias[0]);
         for (Index c = 0; c < count; ++c) total += load<L>(tokens + (c * embed + e) * pitch + n) * weight[c];
         store(out + e * pitch + n, total);
       });
 }
 
-/// The backward pass of weigh_tokens: token gradients written, those of the weights (and of the bias, team `count`)
-/// added.
+/// The backward pass of weigh_tokens: token gradients written, those of the weights (and of the bias, team `count`,
+/// unless it is null) added.
 template <class T, class Space>
-void pull_weighed_tokens(Context<Space> const& context, Tiling const& tiling, Index count, Index embed, T const* weight,
-                         T const* tokens, T const* gradient, T* token_gradients, T* weight_gradient, T* bias_gradient) {
+void pull_weighed_tokens(Context<Space> const& context, Tiling const& tiling, Index count, Index embed,
+                         TokenWeights<T const> weight, T const* tokens, T const* gradient, T* token_gradients,
+                         TokenWeights<T> weight_gradient, T* bias_gradient) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   using Team = typename Kokkos::TeamPolicy<Space>::member_type;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.teams(
-      "dchag::channels::pull_weighed_tokens", count + 1, 32, 0, KOKKOS_LAMBDA(Team const& team) {
+      "dchag::channels::pull_weighed_tokens", count + (bias_gradient == nullptr ? 0 : 1), 32, 0,
+      KOKKOS_LAMBDA(Team const& team) {
         Index const c = team.league_rank();
         T total = 0;
         Kokkos::parallel_reduce(
@@ -66,30 +77,43 @@ template <class T, class Space>
 class LinearUnit {
  public:
   LinearUnit(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape)
-      : shape_(shape),
+      : embed_(shape.embed),
+        tokens_(shape.tokens),
         weight_(&parameters.add(prefix + "weight", {1, shape.tokens},
                                 constant(1.0 / std::sqrt(static_cast<double>(shape.tokens))))),
         bias_(&parameters.add(prefix + "bias", {1}, constant(0))) {}
+
+  void share(UnitShare<T, Space> const& share) {
+    joint_ = share.joint;
+    leads_ = share.leads();
+    index_ = device_list<Space>("dchag::channels::tokens", share.tokens());
+    tokens_ = static_cast<Index>(index_.size());
+  }
 
   Index kept_per_row() const { return 0; }
   void prepare(Context<Space> const&) {}
   void finish(Context<Space> const&) {}
 
   void forward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T*, T* out) const {
-    detail::weigh_tokens(context, tiling, shape_.tokens, shape_.embed, static_cast<T const*>(weight_->values),
-                         static_cast<T const*>(bias_->values), tokens, out);
+    detail::weigh_tokens<T>(context, tiling, tokens_, embed_, {weight_->values, index_.data()},
+                            leads_ ? bias_->values : nullptr, tokens, out);
+    joint_.sum(context, tiling, embed_, out);
   }
   void backward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T const*, T const* gradient,
                 T* token_gradients) const {
-    detail::pull_weighed_tokens(context, tiling, shape_.tokens, shape_.embed, static_cast<T const*>(weight_->values),
-                                tokens, gradient, token_gradients, weight_->gradients, bias_->gradients);
+    detail::pull_weighed_tokens<T>(context, tiling, tokens_, embed_, {weight_->values, index_.data()}, tokens, gradient,
+                                   token_gradients, {weight_->gradients, index_.data()},
+                                   leads_ ? bias_->gradients : nullptr);
   }
 
   Parameter<T, Space> const& weight() const { return *weight_; }
   Parameter<T, Space> const& bias() const { return *bias_; }
 
  private:
-  UnitShape shape_;
+  Index embed_, tokens_;  // tokens of this rank
+  DeviceList<Space> index_;
+  Joint<T, Space> joint_;
+  bool leads_ = true;
   Parameter<T, Space>*weight_, *bias_;
 };
 

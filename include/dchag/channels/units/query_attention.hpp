@@ -9,6 +9,7 @@
 #include <dchag/core/parameters.hpp>
 #include <dchag/linalg/gemm.hpp>
 #include <dchag/linalg/reduce.hpp>
+#include <limits>
 #include <string>
 
 namespace dchag::channels {
@@ -68,6 +69,36 @@ class QueryAttention {
     out_bias_ = &parameters.add(prefix + "out_proj.bias", {embed_}, constant(0));
   }
 
+  /// From now on the unit's tokens are those of all ranks of the group; see SharedUnit.
+  void share(Joint<T, Space> const& joint) { joint_ = joint; }
+
+  /// Makes the maximum, the normalizer and the values of this rank's tokens those of all ranks' tokens; answers this
+  /// rank's share of the weight [h, pitch], or null where it holds all tokens.
+  T const* join(Context<Space> const& context, Tiling const& tiling, bool with_value_bias, T* max, T* normalizer,
+                T* z) const {
+    return joint_.attention(context, tiling, heads_, width(), with_value_bias ? value_bias() : nullptr, max, normalizer,
+                            z);
+  }
+
+  /// A rank that holds none of the tokens goes forward: kept are the maximum, the normalizer and the values, as of
+  /// TokenSpace.
+  void forward_without_tokens(Context<Space> const& context, Tiling const& tiling, T* kept, T* out) const {
+    auto scope = context.workspace().scope();
+    T *const max = kept, *const normalizer = kept + heads_ * tiling.pitch, *const z = kept + 2 * heads_ * tiling.pitch;
+    context.fill(reshape<T*, Space>(max, heads_ * tiling.pitch), -std::numeric_limits<T>::max());
+    context.fill(reshape<T*, Space>(normalizer, (heads_ + embed_) * tiling.pitch), T{0});
+    join(context, tiling, false, max, normalizer, z);
+    project(context, tiling, true, z, out);
+  }
+  /// And backward: it may be its turn to add what is the same on every rank.
+  void backward_without_tokens(Context<Space> const& context, Tiling const& tiling, T const* kept, T const* gradient) {
+    auto scope = context.workspace().scope();
+    T* const dz = context.workspace().template push<T**>(embed_, tiling.pitch).data();
+    T* const delta = context.workspace().template push<T**>(heads_, tiling.pitch).data();
+    pull(context, tiling, kept + 2 * heads_ * tiling.pitch, gradient, true, dz, delta);
+  }
+  Index kept_without_tokens() const { return 2 * heads_ + embed_; }
+
   Index embed() const { return embed_; }
   Index heads() const { return heads_; }
   Index width() const { return embed_ / heads_; }  // features of a head
@@ -93,6 +124,7 @@ class QueryAttention {
   void prepare(Context<Space> const& context) {
     using linalg::Op;
     auto& workspace = context.workspace();
+    tiles_pulled_ = 0;
     kappa_ = workspace.template push<T*>(embed_).data();
     scorers_ = workspace.template push<T*>(heads_ * embed_).data();
     du_ = workspace.template push<T*>(heads_ * embed_).data();
@@ -113,17 +145,21 @@ class QueryAttention {
                  tile_matrix(z, embed_, tiling), T{1}, tile_matrix(out, embed_, tiling));
   }
 
-  /// From the gradient of out: those of Wo, bo and bv are added, dz [D, pitch] and delta [h, pitch] written.
+  /// From the gradient of out: those of Wo, bo and bv are added, dz [D, pitch] and delta [h, pitch] written. Ranks that
+  /// share the unit would add the same: they take turns, tile by tile.
   void pull(Context<Space> const& context, Tiling const& tiling, T const* z, T const* gradient, bool delta_without_bias,
-            T* dz, T* delta) const {
+            T* dz, T* delta) {
     using linalg::Op;
     auto const g = tile_matrix(gradient, embed_, tiling);
-    linalg::gemm(context, Op::none, Op::transpose, T{1}, g, tile_matrix(z, embed_, tiling), T{1},
-                 {out_weight_->gradients, embed_, embed_});
-    linalg::add_row_sums(context, g, out_bias_->gradients);
+    bool const turn = tiles_pulled_++ % joint_.group().size() == joint_.group().rank();
     linalg::gemm(context, Op::transpose, Op::none, T{1}, {out_weight_->values, embed_, embed_}, g, T{0},
                  tile_matrix(dz, embed_, tiling));
-    linalg::add_row_sums(context, tile_matrix(dz, embed_, tiling), in_bias_->gradients + 2 * embed_);
+    if (turn) {
+      linalg::gemm(context, Op::none, Op::transpose, T{1}, g, tile_matrix(z, embed_, tiling), T{1},
+                   {out_weight_->gradients, embed_, embed_});
+      linalg::add_row_sums(context, g, out_bias_->gradients);
+      linalg::add_row_sums(context, tile_matrix(dz, embed_, tiling), in_bias_->gradients + 2 * embed_);
+    }
     detail::head_products(context, tiling, heads_, width(), static_cast<T const*>(dz), z,
                           static_cast<T const*>(delta_without_bias ? value_bias() : nullptr), delta);
   }
@@ -158,6 +194,8 @@ class QueryAttention {
  private:
   Index embed_, heads_;
   Parameter<T, Space>*query_, *in_weight_, *in_bias_, *out_weight_, *out_bias_;
+  Joint<T, Space> joint_;
+  Index tiles_pulled_ = 0;  // of the batch
   T *kappa_ = nullptr, *scorers_ = nullptr, *du_ = nullptr;
 };
 

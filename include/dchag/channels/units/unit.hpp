@@ -1,16 +1,35 @@
 #pragma once
 
 #include <concepts>
+#include <dchag/channels/joint.hpp>
 #include <dchag/channels/tile.hpp>
 #include <dchag/core/context.hpp>
 #include <dchag/core/parameters.hpp>
 #include <string>
+#include <vector>
 
 namespace dchag {
 
 /// What a unit of the aggregation tree is built for: it reduces `tokens` tokens of `embed` features to one.
 struct UnitShape {
   Index tokens, embed, heads;
+};
+
+/// Who holds the tokens of a unit that is evaluated by all ranks of a replica together.
+template <class T, class Space>
+struct UnitShare {
+  channels::Joint<T, Space> joint;  // with all ranks of the replica, also those that hold none of the tokens
+  std::vector<int> holders;         // of each token the rank that holds it
+
+  /// The tokens that this rank holds, ascending.
+  std::vector<Index> tokens() const {
+    std::vector<Index> own;
+    for (std::size_t t = 0; t < holders.size(); ++t)
+      if (holders[t] == joint.group().rank()) own.push_back(static_cast<Index>(t));
+    return own;
+  }
+  /// Whether this rank, and no other, adds what is to be added once.
+  bool leads() const { return holders.front() == joint.group().rank(); }
 };
 
 /// A unit of the aggregation tree over tokens, for one tile of rows at a time (channels/tile.hpp):
@@ -32,6 +51,14 @@ concept TokenUnit = requires(U unit, U const& fixed, Parameters<T, Space>& param
   unit.forward(context, tiling, input, output, output);
   unit.backward(context, tiling, input, input, input, output);
   unit.finish(context);
+};
+
+/// A unit that the ranks of a replica can evaluate between them: after share(), forward and backward get this rank's
+/// tokens alone, out is the result of all ranks' tokens on every rank, the gradient is the same on every rank, and the
+/// gradients of the parameters add up over the ranks. Other units get their tokens gathered.
+template <class U, class T, class Space>
+concept SharedUnit = TokenUnit<U, T, Space> && requires(U unit, UnitShare<T, Space> const& share) {
+  unit.share(share);
 };
 
 }  // namespace dchag

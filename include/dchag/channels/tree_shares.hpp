@@ -1,0 +1,58 @@
+#pragma once
+
+#include <dchag/core/types.hpp>
+#include <vector>
+
+namespace dchag::channels {
+
+/// One unit of a level as one rank of a replica sees it.
+struct UnitPlace {
+  Index first = 0, count = 0;  // of its tokens those that this rank holds, among all that this rank holds in the level
+  bool shared = false;         // tokens of several ranks, or the last unit: evaluated by all ranks together
+  bool runs = false;           // this rank takes part
+  int owner = 0;               // the rank that holds the result
+  Index result = -1;           // where among the tokens that this rank holds in the next level; -1: not held
+  std::vector<int> holders;    // of its tokens
+};
+
+/// Which rank of a replica holds which tokens of the tree, level by level. The tree is the model's: a unit that has the
+/// tokens of one rank is that rank's, every other is shared, and its result is the first token's holder's. The result
+/// of the last unit goes to every rank.
+struct TreeShares {
+  struct Level {
+    Index held = 0;  // tokens that this rank holds
+    std::vector<UnitPlace> units;
+  };
+  std::vector<Level> levels;
+
+  TreeShares() = default;
+
+  /// `owners` of the channels; begins[l] [units + 1]: where the tokens of each unit of level l begin.
+  TreeShares(std::vector<int> owners, std::vector<std::vector<Index>> const& begins, int rank, int ranks) {
+    for (auto const& begin : begins) {
+      Level level;
+      std::vector<int> results;
+      Index results_held = 0;
+      for (std::size_t g = 0; g + 1 < begin.size(); ++g) {
+        UnitPlace unit;
+        unit.holders.assign(owners.begin() + begin[g], owners.begin() + begin[g + 1]);
+        unit.owner = unit.holders.front();
+        unit.first = level.held;
+        unit.shared = ranks > 1 && &begin == &begins.back();
+        for (int holder : unit.holders) {
+          unit.count += holder == rank ? 1 : 0;
+          unit.shared |= holder != unit.owner;
+        }
+        unit.runs = unit.shared || unit.owner == rank;
+        if (unit.owner == rank) unit.result = results_held++;
+        level.held += unit.count;
+        results.push_back(unit.owner);
+        level.units.push_back(std::move(unit));
+      }
+      owners = std::move(results);
+      levels.push_back(std::move(level));
+    }
+  }
+};
+
+}  // namespace dchag::channels
