@@ -97,7 +97,7 @@ class Forecaster {
   /// Views that the caller keeps alive until the kernels of the call that they are given to are done: on a device,
   /// until the context's fence(). A Trainer waits for them.
   struct Batch {
-    View<Scalar const****, Space> images;  // [B, channels, height, width]
+    View<Scalar const****, Space> images;  // [B, own channels, height, width]: see own_channels()
     View<Scalar const****, Space> target;  // [B, out_channels, height, width]; not read by predict()
     View<Scalar const*, Space> lead_time;  // [B]
 
@@ -108,11 +108,13 @@ class Forecaster {
   Forecaster(Mesh const& mesh, Config const& config, BuildOptions options = {})
       : mesh_(mesh),
         config_(checked(mesh, config)),
-        front_end_(begin(parameters_), grid(), config.embed, config.heads),
+        front_end_(
+            begin(parameters_), grid(), config.embed, config.heads, mesh.model(),
+            channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size())),
         position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02))),
         lead_weight_(&parameters_.add("lead_time_embed.weight", {config.embed, 1}, normal(0.02))),
         lead_bias_(&parameters_.add("lead_time_embed.bias", {config.embed}, constant(0))),
-        encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}),
+        encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
         head_(parameters_, config.embed, config.decoder_depth, config.out_channels * grid().pixels()),
         latitudes_("dchag::latitudes", static_cast<std::size_t>(config.height)) {
     auto const host = Kokkos::create_mirror_view(latitudes_);
@@ -134,6 +136,10 @@ class Forecaster {
   Parameters<Scalar, Space>& parameters() { return parameters_; }
   Mesh const& mesh() const { return mesh_; }
   channels::PatchGrid grid() const { return {config_.channels, config_.height, config_.width, config_.patch}; }
+
+  /// The channels whose images this rank reads, ascending: all of them where the mesh has one model rank. Targets have
+  /// all fields on every rank.
+  std::vector<Index> const& own_channels() const { return front_end_.own_channels(); }
 
   /// The loss of a batch; adds weight times its gradient to the parameters' gradients. The workspace is left as it was.
   double gradients(Context<Space> const& context, Batch const& batch, double weight) {
@@ -192,13 +198,13 @@ class Forecaster {
   }
 
   /// The front end's choices, for reports.
-  auto const& front_end() const { return front_end_; }
+  auto& front_end() { return front_end_; }
 
  private:
   using Rows = linalg::Matrix<Scalar>;
 
   static Config const& checked(Mesh const& mesh, Config const& config) {
-    detail::check_one_model_rank(mesh);
+    detail::check_one_shard_rank(mesh);
     require(config.out_channels > 0, "out_channels = ", config.out_channels, ": a forecast has at least one field");
     require(config.decoder_depth >= 0, "decoder_depth = ", config.decoder_depth, ": give the layers of the head, or 0");
     return config;
@@ -221,7 +227,8 @@ class Forecaster {
   }
 
   void check_inputs(Batch const& batch) const {
-    detail::check_images("images", batch.images, batch.size(), config_.channels, config_.height, config_.width);
+    detail::check_images("images", batch.images, batch.size(), front_end_.grid().channels, config_.height,
+                         config_.width);
     require(static_cast<Index>(batch.lead_time.extent(0)) == batch.size(), "batch: lead_time has ",
             batch.lead_time.extent(0), " values for ", batch.size(), " images: give one for each");
   }
@@ -232,9 +239,10 @@ class Forecaster {
   Mesh mesh_;
   Config config_;
   Parameters<Scalar, Space> parameters_;
-  FrontEnd<Scalar, Space, typename Set::Tree, typename Set::Order, Set::Recompute::front_end> front_end_;
+  FrontEnd<Scalar, Space, typename Set::Tree, typename Set::Order, Set::Recompute::front_end, typename Set::Join>
+      front_end_;
   Parameter<Scalar, Space>*position_, *lead_weight_, *lead_bias_;
-  Encoder<Scalar, Space, Set::Recompute::blocks> encoder_;
+  Encoder<Scalar, Space, Set::Recompute::blocks, typename Set::Parallel::Model> encoder_;
   Head<Scalar, Space> head_;
   Kokkos::View<Scalar*, typename Space::device_type> latitudes_;
 };

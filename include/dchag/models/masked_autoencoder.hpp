@@ -173,7 +173,7 @@ class MaskedAutoencoder {
   /// Views that the caller keeps alive until the kernels of the call that they are given to are done: on a device,
   /// until the context's fence(). A Trainer waits for them.
   struct Batch {
-    View<Scalar const****, Space> images;  // [B, channels, height, width]
+    View<Scalar const****, Space> images;  // [B, own channels, height, width]: see own_channels()
     View<Index const**, Space> keep;       // [B, kept], the visible locations of each image, all different
 
     Index size() const { return static_cast<Index>(images.extent(0)); }
@@ -183,16 +183,18 @@ class MaskedAutoencoder {
   MaskedAutoencoder(Mesh const& mesh, Config const& config, BuildOptions options = {})
       : mesh_(mesh),
         config_(config),
-        front_end_(begin(mesh, parameters_, "front_end"), grid(), config.embed, config.heads),
+        front_end_(
+            begin(mesh, parameters_, "front_end"), grid(), config.embed, config.heads, mesh.model(),
+            channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size())),
         position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02))),
-        encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}),
+        encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
         decoder_embed_(begin(mesh, parameters_, "decoder"), "decoder_embed", config.embed, config.decoder.embed),
         mask_token_(&parameters_.add("mask_token", {1, 1, config.decoder.embed}, normal(0.02))),
         decoder_position_(
             &parameters_.add("decoder.pos_embed", {1, grid().locations(), config.decoder.embed}, normal(0.02))),
-        decoder_(parameters_, config.decoder, "decoder."),
+        decoder_(parameters_, config.decoder, "decoder.", mesh.model()),
         prediction_(begin(mesh, parameters_, "head"), "decoder_pred", config.decoder.embed,
-                    config.channels * grid().pixels()) {
+                    config.channels * grid().pixels(), predicted()) {
     require(config.mask_ratio >= 0 && config.mask_ratio < 1, "mask_ratio = ", config.mask_ratio,
             ": expected 0 <= mask_ratio < 1");
     require(config.kept() < grid().locations(), "mask_ratio = ", config.mask_ratio, " hides none of ",
@@ -213,6 +215,9 @@ class MaskedAutoencoder {
   Parameters<Scalar, Space>& parameters() { return parameters_; }
   Mesh const& mesh() const { return mesh_; }
   channels::PatchGrid grid() const { return {config_.channels, config_.height, config_.width, config_.patch}; }
+
+  /// The channels whose images this rank reads, ascending: all of them where the mesh has one model rank.
+  std::vector<Index> const& own_channels() const { return front_end_.own_channels(); }
 
   /// The loss of a batch; adds weight times its gradient to the parameters' gradients. The workspace is left as it was.
   double gradients(Context<Space> const& context, Batch const& batch, double weight) {
@@ -235,10 +240,10 @@ class MaskedAutoencoder {
       Rows const pixels = workspace.template push<Scalar**>(images * hidden, prediction_.out());
       detail::hidden_rows(context, images, locations, hidden, rows.columns, sorted.hidden, full.data, rows.data, false);
       prediction_.forward(context, rows, pixels);
-      double const slope = 2 * weight / static_cast<double>(images * hidden * prediction_.out());
-      loss = detail::reconstruction_error(context, grid(), images * hidden, hidden, sorted.hidden, batch.images.data(),
-                                          slope, pixels.data);
+      double const slope = 2 * weight / static_cast<double>(images * hidden * grid().pixels() * config_.channels);
+      loss = error(context, batch, sorted, slope, pixels);
       prediction_.backward(context, rows, pixels, rows);
+      mesh_.model().all_reduce(context, reshape<Scalar*, Space>(rows.data, rows.rows * rows.columns));
       detail::hidden_rows(context, images, locations, hidden, rows.columns, sorted.hidden, full.data, rows.data, true);
     }
     decoder_.backward(context, full);
@@ -274,28 +279,27 @@ class MaskedAutoencoder {
                           rows.data, false);
       prediction_.forward(context, rows, pixels);
     }
-    return detail::reconstruction_error(context, grid(), images * hidden, hidden, sorted.hidden, batch.images.data(),
-                                        0.0, pixels.data);
+    return error(context, batch, sorted, 0.0, pixels);
   }
 
-  /// The reconstruction [B, channels, height, width] of all locations, visible ones too.
+  /// The reconstruction [B, own channels, height, width] of all locations, visible ones too.
   void predict(Context<Space> const& context, Batch const& batch, View<Scalar****, Space> const& prediction) {
     check(batch);
-    detail::check_images("prediction", prediction, batch.size(), config_.channels, config_.height, config_.width);
+    detail::check_images("prediction", prediction, batch.size(), own_grid().channels, config_.height, config_.width);
     auto scope = context.workspace().scope();
     Index const images = batch.size(), rows = images * grid().locations();
     Rows const pixels = context.workspace().template push<Scalar**>(rows, prediction_.out());
     Sorted const sorted = sort(context, batch);
     prediction_.forward(context, decode(context, batch, sorted), pixels);
-    detail::rows_to_images(context, grid(), images, pixels.data, prediction.data(), false);
+    detail::rows_to_images(context, own_grid(), images, pixels.data, prediction.data(), false);
   }
 
-  /// The encoder's answer [B, locations, embed] to whole images [B, channels, height, width].
+  /// The encoder's answer [B, locations, embed], on every rank, to whole images [B, own channels, height, width].
   void features(Context<Space> const& context, View<Scalar const****, Space> const& images,
                 View<Scalar***, Space> const& out) {
     auto scope = context.workspace().scope();
     Index const count = static_cast<Index>(images.extent(0)), locations = grid().locations();
-    detail::check_images("images", images, count, config_.channels, config_.height, config_.width);
+    detail::check_images("images", images, count, own_grid().channels, config_.height, config_.width);
     require(static_cast<Index>(out.extent(0)) == count && static_cast<Index>(out.extent(1)) == locations &&
                 static_cast<Index>(out.extent(2)) == config_.embed,
             "features: out is [", out.extent(0), ", ", out.extent(1), ", ", out.extent(2), "], expected [", count, ", ",
@@ -310,7 +314,7 @@ class MaskedAutoencoder {
   }
 
   /// The front end's choices, for reports.
-  auto const& front_end() const { return front_end_; }
+  auto& front_end() { return front_end_; }
 
  private:
   using Rows = linalg::Matrix<Scalar>;
@@ -319,13 +323,37 @@ class MaskedAutoencoder {
   };
 
   static Parameters<Scalar, Space>& begin(Mesh const& mesh, Parameters<Scalar, Space>& parameters, char const* unit) {
-    detail::check_one_model_rank(mesh);
+    detail::check_one_shard_rank(mesh);
     parameters.begin_unit(unit);
     return parameters;
   }
 
+  channels::PatchGrid const& own_grid() const { return front_end_.grid(); }
+
+  /// The pixels that this rank predicts are those of its channels: of [P, channels, features] some channels.
+  layers::LinearShare predicted() const {
+    auto const& own = front_end_.own_channels();
+    Index const out = static_cast<Index>(own.size()) * grid().pixels();
+    if (mesh_.model().size() == 1) return {config_.decoder.embed, out};
+    auto const ranges = channels::ranges_of(own);
+    return {config_.decoder.embed, out,
+            Placement::divided(grid().pixels(), config_.channels, config_.decoder.embed, ranges),
+            Placement::divided(grid().pixels(), config_.channels, 1, ranges)};
+  }
+
+  /// The mean squared error over hidden locations and all channels; see reconstruction_error.
+  double error(Context<Space> const& context, Batch const& batch, Sorted const& sorted, double slope,
+               Rows pixels) const {
+    Index const hidden = grid().locations() - config_.kept();
+    double const own = detail::reconstruction_error(context, own_grid(), batch.size() * hidden, hidden, sorted.hidden,
+                                                    batch.images.data(), slope, pixels.data);
+    if (context.dry() || mesh_.model().size() == 1) return own;
+    return mesh_.model().all_reduce(own * static_cast<double>(own_grid().channels)) /
+           static_cast<double>(config_.channels);
+  }
+
   void check(Batch const& batch) const {
-    detail::check_images("images", batch.images, batch.size(), config_.channels, config_.height, config_.width);
+    detail::check_images("images", batch.images, batch.size(), own_grid().channels, config_.height, config_.width);
     require(static_cast<Index>(batch.keep.extent(0)) == batch.size() &&
                 static_cast<Index>(batch.keep.extent(1)) == config_.kept(),
             "batch: keep is [", batch.keep.extent(0), ", ", batch.keep.extent(1), "], expected [", batch.size(), ", ",
@@ -379,12 +407,13 @@ class MaskedAutoencoder {
   Mesh mesh_;
   Config config_;
   Parameters<Scalar, Space> parameters_;
-  FrontEnd<Scalar, Space, typename Set::Tree, typename Set::Order, Set::Recompute::front_end> front_end_;
+  FrontEnd<Scalar, Space, typename Set::Tree, typename Set::Order, Set::Recompute::front_end, typename Set::Join>
+      front_end_;
   Parameter<Scalar, Space>* position_;
-  Encoder<Scalar, Space, Set::Recompute::blocks> encoder_;
+  Encoder<Scalar, Space, Set::Recompute::blocks, typename Set::Parallel::Model> encoder_;
   layers::Linear<Scalar, Space> decoder_embed_;
   Parameter<Scalar, Space>*mask_token_, *decoder_position_;
-  Encoder<Scalar, Space, Set::Recompute::blocks> decoder_;
+  Encoder<Scalar, Space, Set::Recompute::blocks, typename Set::Parallel::Model> decoder_;
   layers::Linear<Scalar, Space> prediction_;
 };
 

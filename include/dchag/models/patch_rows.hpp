@@ -71,7 +71,7 @@ double reconstruction_error(Context<Space> const& context, channels::PatchGrid c
   double const total = context.template sum<double>(
       "dchag::models::reconstruction_error::total", rows * p,
       KOKKOS_LAMBDA(Index item, double& sum) { sum += partial[item]; });
-  return rows == 0 ? 0 : total / static_cast<double>(rows * grid.pixels() * channels);
+  return rows * channels == 0 ? 0 : total / static_cast<double>(rows * grid.pixels() * channels);
 }
 
 }  // namespace dchag::detail

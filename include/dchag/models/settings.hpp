@@ -1,6 +1,7 @@
 #pragma once
 
 #include <dchag/channels/automatic.hpp>
+#include <dchag/channels/partition.hpp>
 #include <dchag/channels/tree.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/policies.hpp>
@@ -18,7 +19,9 @@ struct Settings {
   using Scalar = typename find_policy<role::Precision, Precision<float>, Policies...>::Scalar;
   using Space =
       typename find_policy<role::Space, dchag::Space<Kokkos::DefaultExecutionSpace>, Policies...>::execution_space;
+  using Partition = typename find_policy<role::Partition, dchag::Partition<Contiguous>, Policies...>::policy;
   using Tree = find_policy<role::Tree, dchag::Tree<CrossAttention<1>>, Policies...>;
+  using Join = typename find_policy<role::Join, dchag::Join<Auto>, Policies...>::policy;
   using Order = typename find_policy<role::Evaluate, Evaluate<Auto>, Policies...>::order;
   using Parallel = find_policy<role::Parallel, dchag::Parallel<>, Policies...>;
   using Recompute = find_policy<role::Recompute, dchag::Recompute<Nothing>, Policies...>;
@@ -28,6 +31,7 @@ struct Settings {
 struct BuildOptions {
   std::uint64_t seed = 0;
   bool storage = true;
+  std::vector<double> channel_costs{};  // for the Partition policy: of each channel, in any unit; none: all alike
 };
 
 namespace detail {
@@ -51,10 +55,8 @@ void check_images(char const* field, V const& images, Index batch, Index channel
           batch > 0 ? batch : 1, ", ", channels, ", ", height, ", ", width, "]");
 }
 
-inline void check_one_model_rank(Mesh const& mesh) {
-  require(mesh.model().size() == 1 && mesh.shard().size() == 1, "mesh: model = ", mesh.model().size(),
-          ", shard = ", mesh.shard().size(),
-          ": this model runs whole on every rank; leave both at 1, and all ranks are data-parallel");
+inline void check_one_shard_rank(Mesh const& mesh) {
+  require(mesh.shard().size() == 1, "mesh: shard = ", mesh.shard().size(), ": leave it at 1");
 }
 
 }  // namespace detail

@@ -1,0 +1,267 @@
+#include <doctest/doctest.h>
+#include <mpi.h>
+
+#include <algorithm>
+#include <cmath>
+#include <dchag/channels/front_end.hpp>
+#include <string>
+#include <vector>
+
+#include "portability/squared_sum.hpp"
+#include "space.hpp"
+
+using namespace dchag;
+using Device = tests::Space;
+
+namespace {
+
+using Numbers = std::vector<double>;
+
+/// A level of a user's own, whose units know nothing of ranks.
+template <Index count>
+struct Squares {
+  static constexpr char const* name = "squares";
+  static constexpr Index groups = count;
+  template <class T, class Execution>
+  using Unit = portability::SquaredSum<T, Execution>;
+};
+
+Numbers numbers(Index count, std::uint64_t seed, std::string const& name) {
+  Numbers all(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = 0.5 * random_normal(random_key(seed, name), i);
+  return all;
+}
+Kokkos::View<double*, Device> on_device(Numbers const& host) {
+  Kokkos::View<double*, Device> const view("numbers", host.size());
+  Kokkos::deep_copy(view, Kokkos::View<double const*, Kokkos::HostSpace>(host.data(), host.size()));
+  return view;
+}
+Numbers on_host(double const* data, Index size) {
+  Numbers host(static_cast<std::size_t>(size));
+  Kokkos::deep_copy(Kokkos::View<double*, Kokkos::HostSpace>(host.data(), host.size()),
+                    reshape<double const*, Device>(data, size));
+  return host;
+}
+
+/// f(element of the whole tensor, element of what is held).
+template <class F>
+void each_held(Parameter<double, Device> const& parameter, F const& f) {
+  Placement const& place = parameter.placement;
+  if (place.sharing != Sharing::divided) {
+    for (Index i = 0; i < parameter.size(); ++i) f(static_cast<std::size_t>(i), static_cast<std::size_t>(i));
+    return;
+  }
+  std::size_t held = 0;
+  for (Index out = 0; out < place.outer; ++out)
+    for (Range const& range : place.ranges)
+      for (Index entry = range.begin; entry < range.begin + range.count; ++entry)
+        for (Index in = 0; in < place.inner; ++in)
+          f(static_cast<std::size_t>((out * place.extent + entry) * place.inner + in), held++);
+}
+
+struct Sizes {
+  Index channels, height, width, patch, embed, heads, images, kept;
+};
+
+/// A front end on the ranks of a group, its images, and the loss: the sum of the tokens times fixed numbers.
+template <class TreePolicy, class Evaluation, class Joining, bool recompute>
+struct Case {
+  Case(Sizes const& sizes, std::uint64_t seed, Communicator const& group, std::vector<int> const& owners)
+      : sizes(sizes),
+        group(group),
+        model(parameters, {sizes.channels, sizes.height, sizes.width, sizes.patch}, sizes.embed, sizes.heads, group,
+              owners) {
+    parameters.allocate(seed);
+    for (auto const& parameter : parameters.all()) {  // no bias zero, no weight uniform
+      Numbers const whole = numbers(parameter.whole_size(), seed, parameter.name);
+      Numbers held(static_cast<std::size_t>(parameter.size()));
+      each_held(parameter, [&](std::size_t from, std::size_t to) { held[to] = whole[from]; });
+      Kokkos::deep_copy(parameter.template value<double*>(parameter.size()), on_device(held));
+    }
+    Index const plane = sizes.height * sizes.width;
+    Numbers const images = numbers(sizes.images * sizes.channels * plane, seed, "images");
+    Numbers own;
+    for (Index b = 0; b < sizes.images; ++b)
+      for (Index c : model.own_channels()) {
+        auto const from = images.begin() + (b * sizes.channels + c) * plane;
+        own.insert(own.end(), from, from + plane);
+      }
+    input = on_device(own);
+    std::vector<Index> visible;
+    for (Index b = 0; b < sizes.images; ++b)
+      for (Index k = 0; k < sizes.kept; ++k) visible.push_back((k * 7 + b) % model.grid().locations());
+    keep = Kokkos::View<Index*, Device>("keep", visible.size());
+    Kokkos::deep_copy(keep, Kokkos::View<Index const*, Kokkos::HostSpace>(visible.data(), visible.size()));
+    Workspace<Device> measuring;
+    run(Context<Device>(measuring), seed);
+    workspace.allocate(measuring.peak());
+    tokens = run(Context<Device>(workspace), seed);
+    CHECK(workspace.peak() == measuring.peak());
+  }
+
+  Numbers run(Context<Device> const& context, std::uint64_t seed) {
+    auto scope = context.workspace().scope();
+    model.forward(context, input.data(), keep.data(), sizes.kept, sizes.images);
+    Tiling const tiling = model.tiling();
+    Index const count = tiling.tiles * sizes.embed * tiling.pitch;
+    Numbers result, slopes = numbers(count, seed, "slopes");
+    if (!context.dry()) {
+      Kokkos::fence();
+      result = on_host(model.out(), count);
+      for (Index at = 0; at < count; ++at) {
+        Index const tile = at / (sizes.embed * tiling.pitch), column = at % tiling.pitch;
+        bool const row = column < tiling.width && tile * tiling.width + column < tiling.rows;
+        if (!row) result[static_cast<std::size_t>(at)] = slopes[static_cast<std::size_t>(at)] = 0;
+      }
+    }
+    auto const gradient = on_device(slopes);
+    model.backward(context, gradient.data());
+    Kokkos::fence();
+    return result;
+  }
+
+  /// The gradient of a whole parameter, on every rank.
+  Numbers gradient(Parameter<double, Device> const& parameter) const {
+    Numbers const held = on_host(parameter.gradients, parameter.size());
+    Numbers whole(static_cast<std::size_t>(parameter.whole_size()), 0.0);
+    each_held(parameter, [&](std::size_t to, std::size_t from) { whole[to] = held[from]; });
+    if (parameter.placement.sharing != Sharing::copied && group.size() > 1)
+      MPI_Allreduce(MPI_IN_PLACE, whole.data(), static_cast<int>(whole.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    return whole;
+  }
+
+  Sizes sizes;
+  Communicator group;
+  Parameters<double, Device> parameters;
+  FrontEnd<double, Device, TreePolicy, Evaluation, recompute, Joining> model;
+  Kokkos::View<double*, Device> input;
+  Kokkos::View<Index*, Device> keep;
+  Workspace<Device> workspace;
+  Numbers tokens;
+};
+
+double distance(Numbers const& a, Numbers const& b) {
+  REQUIRE(a.size() == b.size());
+  double largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) largest = std::fmax(largest, std::fabs(a[i] - b[i]));
+  return largest;
+}
+double magnitude(Numbers const& a) { return distance(a, Numbers(a.size(), 0.0)); }
+
+template <class TreePolicy, class Evaluation = Auto, class Joining = Auto, bool recompute = false>
+void check(Sizes const& sizes, std::uint64_t seed, std::vector<int> const& owners) {
+  Communicator const world(MPI_COMM_WORLD);
+  CAPTURE(sizes.channels);
+  CAPTURE(seed);
+  Case<TreePolicy, Evaluation, Joining, recompute> const one(sizes, seed, {}, {}), many(sizes, seed, world, owners);
+  CHECK(distance(many.tokens, one.tokens) <= 1e-10 * magnitude(one.tokens));
+  Numbers largest;
+  for (auto const& parameter : one.parameters.all()) largest.push_back(magnitude(one.gradient(parameter)));
+  double const scale = *std::max_element(largest.begin(), largest.end());
+  REQUIRE(many.parameters.all().size() == largest.size());
+  for (std::size_t i = 0; i < largest.size(); ++i) {
+    auto const &expected = one.parameters.all()[i], &found = many.parameters.all()[i];
+    CAPTURE(found.name);
+    CHECK(found.name == expected.name);
+    // What is zero but for rounding (a key's bias) is held to rounding.
+    CHECK(distance(many.gradient(found), one.gradient(expected)) <= std::fmax(1e-10 * largest[i], 1e-13 * scale));
+  }
+}
+
+/// Sizes and owners drawn from a seed: any number of channels from `least` to 41, rows of more than one tile.
+struct Drawn {
+  Sizes sizes;
+  std::vector<int> owners;
+
+  Drawn(std::uint64_t seed, Index least, Index trial) {
+    std::uint64_t draws = 0;
+    auto const below = [&](Index bound) {
+      return static_cast<Index>(random_bits(random_key(seed, std::to_string(trial)), draws++) %
+                                static_cast<std::uint64_t>(bound));
+    };
+    int const ranks = Communicator(MPI_COMM_WORLD).size();
+    Index const heads = 1 + below(4), patch = 1 + below(3), across = 2 + below(5), down = 2 + below(5);
+    Index const channels = least + below(42 - least), kept = 1 + below(across * down);
+    sizes = {channels, down * patch, across * patch, patch, heads * (1 + below(4)), heads, 1 + below(12), kept};
+    Numbers costs;
+    for (Index c = 0; c < channels; ++c) costs.push_back(static_cast<double>(1 + below(9)));
+    switch (below(4)) {
+      case 0: owners = channels::owners_of<Contiguous>(channels, {}, ranks); break;
+      case 1: owners = channels::owners_of<Strided>(channels, {}, ranks); break;
+      case 2: owners = channels::owners_of<Balanced>(channels, costs, ranks); break;
+      default:
+        for (Index c = 0; c < channels; ++c) owners.push_back(static_cast<int>(below(ranks)));
+    }
+  }
+};
+
+template <class TreePolicy, class Evaluation = Auto, class Joining = Auto, bool recompute = false>
+void check_drawn(std::uint64_t seed, Index least, int trials) {
+  for (int trial = 0; trial < trials; ++trial) {
+    Drawn const drawn(seed, least, trial);
+    check<TreePolicy, Evaluation, Joining, recompute>(drawn.sizes, seed + static_cast<std::uint64_t>(trial),
+                                                      drawn.owners);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("flat attention gives the tokens and gradients of one rank, in every order of evaluation") {
+  check_drawn<Tree<CrossAttention<1>>, Auto>(1, 1, 4);
+  check_drawn<Tree<CrossAttention<1>>, Materialized>(2, 1, 3);
+  check_drawn<Tree<CrossAttention<1>>, TokenSpace>(3, 1, 3);
+  check_drawn<Tree<CrossAttention<1>>, PatchSpace>(4, 1, 3);
+  check_drawn<Tree<CrossAttention<1>>, Auto, Merge, true>(5, 1, 2);
+}
+
+TEST_CASE("trees of any depth give the tokens and gradients of one rank, folded and as published") {
+  check_drawn<Tree<Linear<1>>>(10, 1, 3);
+  check_drawn<Tree<Linear<1>>, Materialized>(11, 1, 2);
+  check_drawn<Tree<Linear<5>, CrossAttention<1>>>(12, 5, 3);
+  check_drawn<Tree<Linear<5>, CrossAttention<1>>, Materialized, Merge>(13, 5, 2);
+  check_drawn<Tree<CrossAttention<3>, Linear<2>, CrossAttention<1>>>(14, 3, 3);
+  check_drawn<Tree<CrossAttention<3>, Linear<2>, CrossAttention<1>>, TokenSpace, Merge, true>(15, 3, 2);
+  check_drawn<Tree<Linear<8>, Linear<3>, CrossAttention<2>, Linear<1>>>(16, 8, 3);
+  check_drawn<Tree<Linear<8>, Linear<3>, CrossAttention<2>, Linear<1>>, Materialized, Merge>(17, 8, 2);
+}
+
+TEST_CASE("a unit that cannot merge gets its tokens gathered, at any level") {
+  check_drawn<Tree<Squares<1>>>(20, 1, 2);
+  check_drawn<Tree<Squares<4>, CrossAttention<1>>>(21, 4, 2);
+  check_drawn<Tree<CrossAttention<6>, Squares<2>, Linear<1>>>(22, 6, 2);
+}
+
+TEST_CASE("Gather gives the same where the first level does not span ranks") {
+  Communicator const world(MPI_COMM_WORLD);
+  Index const ranks = world.size();
+  for (Index each : {1, 2, 5}) {
+    if (8 % ranks != 0) continue;
+    Sizes const sizes{8 * each, 6, 8, 2, 12, 3, 3, 7};
+    auto const owners = channels::owners_of<Contiguous>(sizes.channels, {}, world.size());
+    check<Tree<Linear<8>, CrossAttention<1>>, Auto, Gather>(sizes, 30, owners);
+    check<Tree<CrossAttention<8>, CrossAttention<4>, Linear<1>>, Auto, Gather>(sizes, 31, owners);
+    check<Tree<CrossAttention<8>, Linear<1>>, Materialized, Gather, true>(sizes, 32, owners);
+  }
+  if (ranks == 1) return;
+  Parameters<double, Device> parameters;
+  std::vector<int> const owners = channels::owners_of<Strided>(9, {}, world.size());
+  using Flat = FrontEnd<double, Device, Tree<CrossAttention<1>>, Auto, false, Gather>;
+  CHECK_THROWS_WITH_AS(Flat(parameters, {9, 4, 4, 2}, 8, 2, world, owners),
+                       doctest::Contains("which Gather cannot do: begin the Tree with a level whose number of groups "
+                                         "is a multiple of the"),
+                       Error);
+}
+
+TEST_CASE("a rank holds the tokenizer of its own channels, and of units that are another's nothing") {
+  Communicator const world(MPI_COMM_WORLD);
+  int const ranks = world.size(), rank = world.rank();
+  Parameters<double, Device> parameters;
+  std::vector<int> const owners = channels::owners_of<Contiguous>(40, {}, ranks);
+  FrontEnd<double, Device, Tree<CrossAttention<40>, CrossAttention<1>>, Auto, false> const model(
+      parameters, {40, 8, 8, 4}, 6, 2, world, owners);
+  Index const own = static_cast<Index>(std::count(owners.begin(), owners.end(), rank));
+  Index const unit = 6 + 3 * 6 * 7 + 6 * 7;  // query, projections in and out
+  CHECK(static_cast<Index>(model.own_channels().size()) == own);
+  CHECK(parameters.find("tokenizer.weight")->size() == own * 6 * 16);
+  CHECK(parameters.count() == own * (6 * 16 + 2 * 6) + own * unit + unit);
+}
