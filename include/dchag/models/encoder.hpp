@@ -55,6 +55,8 @@ class Encoder {
   /// Throws Error where the sizes make no transformer.
   Encoder(Parameters<T, Space>& parameters, TransformerConfig const& config, std::string const& prefix = "")
       : config_(checked(config, prefix)),
+        parameters_(&parameters),
+        first_unit_(static_cast<Index>(parameters.units().size())),
         blocks_(add_blocks(parameters, config, prefix)),
         norm_(add_norm(parameters, config, prefix)) {}
 
@@ -66,7 +68,11 @@ class Encoder {
     Region region("dchag::encoder::forward");
     check(x, images);
     mark_ = context.workspace().mark();
-    for (auto& block : blocks_) block.forward(context, x, images);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      auto const use = this->use(context, i, Pass::forward);
+      blocks_[i].forward(context, x, images);
+    }
+    auto const use = this->use(context, blocks_.size(), Pass::forward);
     norm_.forward(context, x, x);
   }
 
@@ -74,10 +80,12 @@ class Encoder {
   void evaluate(Context<Space> const& context, Rows x, Index images) {
     Region region("dchag::encoder::evaluate");
     check(x, images);
-    for (auto& block : blocks_) {
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      auto const use = this->use(context, i, Pass::forward);
       auto scope = context.workspace().scope();
-      block.forward(context, x, images);
+      blocks_[i].forward(context, x, images);
     }
+    auto const use = this->use(context, blocks_.size(), Pass::forward);
     auto scope = context.workspace().scope();
     norm_.forward(context, x, x);
   }
@@ -85,12 +93,22 @@ class Encoder {
   /// g, the gradient of the result, becomes that of the input; the gradients of all parameters are added to.
   void backward(Context<Space> const& context, Rows g) {
     Region region("dchag::encoder::backward");
-    norm_.backward(context, g, g);
-    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) block->backward(context, g);
+    {
+      auto const use = this->use(context, blocks_.size(), Pass::backward);
+      norm_.backward(context, g, g);
+    }
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
+      auto const use = this->use(context, i, Pass::backward);
+      blocks_[i].backward(context, g);
+    }
     context.workspace().release(mark_);
   }
 
  private:
+  /// Of the i-th block, or of the norm behind the last one.
+  UnitUse<Space> use(Context<Space> const& context, std::size_t i, Pass pass) const {
+    return parameters_->use(context, first_unit_ + static_cast<Index>(i), pass);
+  }
   void check(Rows const& x, Index images) const {
     require(x.columns == config_.embed && x.stride == x.columns, "encoder: rows of ", x.columns,
             " numbers at a distance of ", x.stride, " where embed = ", config_.embed,
@@ -119,6 +137,8 @@ class Encoder {
   }
 
   TransformerConfig config_;
+  Parameters<T, Space> const* parameters_;
+  Index first_unit_;
   std::deque<Block> blocks_;
   layers::LayerNorm<T, Space> norm_;
   std::size_t mark_ = 0;

@@ -52,9 +52,8 @@ void check_images(char const* field, V const& images, Index batch, Index channel
 }
 
 inline void check_one_model_rank(Mesh const& mesh) {
-  require(mesh.model().size() == 1 && mesh.shard().size() == 1, "mesh: model = ", mesh.model().size(),
-          ", shard = ", mesh.shard().size(),
-          ": this model runs whole on every rank; leave both at 1, and all ranks are data-parallel");
+  require(mesh.model().size() == 1, "mesh: model = ", mesh.model().size(),
+          ": this model runs whole on every rank; leave it at 1, and all ranks are shard- or data-parallel");
 }
 
 }  // namespace detail
