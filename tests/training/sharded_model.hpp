@@ -15,6 +15,7 @@
 #include <dchag/parallel/mesh.hpp>
 #include <dchag/parallel/shard.hpp>
 #include <dchag/training/adamw.hpp>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,6 +61,11 @@ class ShardedModel {
   }
   double evaluate(Context<Space> const& context, Batch const& batch) { return run(context, batch, 0, false); }
 
+  /// Whether images are not numbers.
+  void break_images(bool broken) { broken_ = broken ? std::numeric_limits<double>::quiet_NaN() : 0; }
+  /// Whether the uses of units are said to the parameters.
+  void say_uses(bool say) { says_uses_ = say; }
+
   /// Hidden numbers that a model rank has.
   static Index held(std::vector<Range> const& ranges) { return Placement::divided(1, hidden, 1, ranges).held(); }
   std::vector<Range> const& ranges() const { return ranges_; }
@@ -73,8 +79,12 @@ class ShardedModel {
       if (piece % dealt == model.rank()) ranges.push_back({begin, std::min<Index>(5, hidden - begin)});
     return ranges;
   }
-  static double pixel(Index image, Index i) { return std::sin(1.3 * double(image) + 2.1 * double(i)); }
+  double pixel(Index image, Index i) const { return broken_ + std::sin(1.3 * double(image) + 2.1 * double(i)); }
   static double target(Index image, Index o) { return std::cos(0.7 * double(image) - double(o)); }
+
+  UnitUse<Space> use_unit(Context<Space> const& context, Index unit, Pass pass) const {
+    return says_uses_ ? parameters_.use(context, unit, pass) : UnitUse<Space>(nullptr, context, unit, pass);
+  }
 
   double run(Context<Space> const& context, Batch const& batch, double weight, bool backward) {
     auto scope = context.workspace().scope();
@@ -86,7 +96,7 @@ class ShardedModel {
     auto const du = context.workspace().template push<double**>(images, inputs);
     double loss = 0;
     {
-      auto const use = parameters_.use(context, a_->unit, Pass::forward);
+      auto const use = use_unit(context, a_->unit, Pass::forward);
       for (Index n = 0; !context.dry() && n < images; ++n) {
         for (Index i = 0; i < inputs; ++i) u(n, i) = scale_->values[i] * pixel(batch.first + n, i) + shift_->values[i];
         for (Index k = 0; k < mine; ++k) {
@@ -96,7 +106,7 @@ class ShardedModel {
       }
     }
     {
-      auto const use = parameters_.use(context, b_->unit, Pass::forward);
+      auto const use = use_unit(context, b_->unit, Pass::forward);
       for (Index n = 0; !context.dry() && n < images; ++n)
         for (Index o = 0; o < outputs; ++o) {
           z(n, o) = 0;
@@ -107,7 +117,7 @@ class ShardedModel {
         for (Index o = 0; o < outputs; ++o) z(n, o) += bias_->values[o];
     }
     {
-      auto const use = parameters_.use(context, gain_->unit, Pass::forward);
+      auto const use = use_unit(context, gain_->unit, Pass::forward);
       for (Index n = 0; !context.dry() && n < images; ++n)
         for (Index o = 0; o < outputs; ++o) {
           double const error = gain_->values[o] * z(n, o) - target(batch.first + n, o);
@@ -116,7 +126,7 @@ class ShardedModel {
     }
     if (!backward) return loss;
     {
-      auto const use = parameters_.use(context, gain_->unit, Pass::backward);
+      auto const use = use_unit(context, gain_->unit, Pass::backward);
       for (Index n = 0; !context.dry() && n < images; ++n)
         for (Index o = 0; o < outputs; ++o) {
           double const slope = weight * (gain_->values[o] * z(n, o) - target(batch.first + n, o));
@@ -125,7 +135,7 @@ class ShardedModel {
         }
     }
     {
-      auto const use = parameters_.use(context, b_->unit, Pass::backward);
+      auto const use = use_unit(context, b_->unit, Pass::backward);
       for (Index n = 0; !context.dry() && n < images; ++n) {
         for (Index k = 0; k < mine; ++k) dh(n, k) = 0;
         for (Index o = 0; o < outputs; ++o) {
@@ -137,7 +147,7 @@ class ShardedModel {
         }
       }
     }
-    auto const use = parameters_.use(context, a_->unit, Pass::backward);
+    auto const use = use_unit(context, a_->unit, Pass::backward);
     for (Index n = 0; !context.dry() && n < images; ++n)
       for (Index i = 0; i < inputs; ++i) {
         du(n, i) = 0;
@@ -154,6 +164,8 @@ class ShardedModel {
   }
 
   Mesh mesh_;
+  double broken_ = 0;
+  bool says_uses_ = true;
   std::vector<Range> ranges_;
   Parameters<double, Space> parameters_;
   Parameter<double, Space>*shift_, *a_, *scale_, *b_, *bias_, *gain_;
