@@ -77,18 +77,20 @@ inline bool is_writer(Mesh const& mesh, Shard const& shard, Placement const& pla
 template <class T, class Space, class Writes>
 std::uint64_t write_parts(std::filesystem::path const& aside, std::vector<TensorPart<T, Space>> const& tensors,
                           Writes const& writes) {
-  SafetensorsPieces file(aside);
+  std::optional<SafetensorsPieces> file;
   for (auto const& tensor : tensors) {
     Index const count = static_cast<Index>(tensor.numbers.size());
     if (count == 0 || !writes(*tensor.placement)) continue;
+    if (!file) file.emplace(aside);
     auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), tensor.numbers);
     tensor.placement->runs(tensor.first, count, [&](Index whole, Index held, Index length) {
-      file.write(tensor.name, static_cast<std::size_t>(whole),
-                 std::span<T const>(host.data() + (held - tensor.first), static_cast<std::size_t>(length)));
+      file->write(tensor.name, static_cast<std::size_t>(whole),
+                  std::span<T const>(host.data() + (held - tensor.first), static_cast<std::size_t>(length)));
     });
   }
-  file.close();
-  return file.written();
+  if (!file) return 0;
+  file->close();
+  return file->written();
 }
 
 template <class T, class Space>
