@@ -51,18 +51,26 @@ std::vector<T> pieces_of(int rank, int size) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("every verb gives what its name says", T, float, double, std::int32_t, std::int64_t) {
+TEST_CASE_TEMPLATE("every verb gives what its name says, called or started, staged or not", T, float, double,
+                   std::int32_t, std::int64_t) {
   Fixture f;
-  for (Staging const staging : {Staging::device, Staging::always}) {
+  for (auto const& [staging, started] : {std::pair(Staging::device, false), std::pair(Staging::device, true),
+                                         std::pair(Staging::always, false), std::pair(Staging::always, true)}) {
+    CAPTURE(started);
+    CAPTURE(static_cast<int>(staging));
     Communicator const world(MPI_COMM_WORLD, staging);
     int const rank = world.rank(), size = world.size();
-    REQUIRE(size > 1);
     auto const own = pieces_of<T>(rank, size);
 
     SUBCASE("all_reduce adds, or takes the maximum") {
       auto const sum = device(own), largest = device(own);
-      world.all_reduce(f.context, sum);
-      world.all_reduce(f.context, largest, Reduction::max);
+      if (started) {
+        world.start_all_reduce(f.context, sum).wait(f.context);
+        world.start_all_reduce(f.context, largest, Reduction::max).wait(f.context);
+      } else {
+        world.all_reduce(f.context, sum);
+        world.all_reduce(f.context, largest, Reduction::max);
+      }
       auto const sums = host(sum), maxima = host(largest);
       for (std::size_t i = 0; i < own.size(); ++i) {
         T const base = static_cast<T>(10 * (i / 3) + i % 3);
@@ -72,36 +80,54 @@ TEST_CASE_TEMPLATE("every verb gives what its name says", T, float, double, std:
     }
     SUBCASE("all_gather stands the parts one after the other, also in place") {
       auto const part = device(std::vector<T>{T(rank), T(rank + 50)});
-      Buffer<T> const whole("whole", static_cast<std::size_t>(2 * size));
-      world.all_gather(f.context, part, whole);
+      Buffer<T> const whole("whole", static_cast<std::size_t>(2 * size)), again("whole", whole.size());
+      auto const place = Kokkos::subview(again, std::pair(2 * rank, 2 * rank + 2));
+      Kokkos::deep_copy(place, part);
+      if (started) {
+        world.start_all_gather(f.context, part, whole).wait(f.context);
+        world.start_all_gather(f.context, place, again).wait(f.context);
+      } else {
+        world.all_gather(f.context, part, whole);
+        world.all_gather(f.context, place, again);
+      }
       std::vector<T> expected;
       for (int r = 0; r < size; ++r) expected.insert(expected.end(), {T(r), T(r + 50)});
       CHECK(host(whole) == expected);
-
-      Buffer<T> const again("whole", static_cast<std::size_t>(2 * size));
-      auto const place = Kokkos::subview(again, std::pair(2 * rank, 2 * rank + 2));
-      Kokkos::deep_copy(place, part);
-      world.all_gather(f.context, place, again);
       CHECK(host(again) == expected);
     }
-    SUBCASE("reduce_scatter leaves a rank its piece of the sum") {
+    SUBCASE("reduce_scatter leaves a rank its piece of the sum, or the maximum") {
       auto const whole = device(own);
-      Buffer<T> const part("part", 3);
-      world.reduce_scatter(f.context, whole, part);
-      auto const sums = host(part);
-      for (int i = 0; i < 3; ++i) CHECK(sums[i] == T(size * (10 * rank + i) + 100 * size * (size - 1) / 2));
+      Buffer<T> const part("part", 3), largest("part", 3);
+      if (started) {
+        world.start_reduce_scatter(f.context, whole, part).wait(f.context);
+        world.start_reduce_scatter(f.context, whole, largest, Reduction::max).wait(f.context);
+      } else {
+        world.reduce_scatter(f.context, whole, part);
+        world.reduce_scatter(f.context, whole, largest, Reduction::max);
+      }
+      auto const sums = host(part), maxima = host(largest);
+      for (int i = 0; i < 3; ++i) {
+        CHECK(sums[i] == T(size * (10 * rank + i) + 100 * size * (size - 1) / 2));
+        CHECK(maxima[i] == T(10 * rank + i + 100 * (size - 1)));
+      }
     }
     SUBCASE("all_to_all sends piece p to rank p") {
       auto const outgoing = device(own);
       Buffer<T> const incoming("incoming", own.size());
-      world.all_to_all(f.context, outgoing, incoming);
+      if (started)
+        world.start_all_to_all(f.context, outgoing, incoming).wait(f.context);
+      else
+        world.all_to_all(f.context, outgoing, incoming);
       auto const arrived = host(incoming);
       for (int from = 0; from < size; ++from)
         for (int i = 0; i < 3; ++i) CHECK(arrived[3 * from + i] == T(100 * from + 10 * rank + i));
     }
     SUBCASE("broadcast gives everyone the values of the root") {
       auto const values = device(own);
-      world.broadcast(f.context, values, size - 1);
+      if (started)
+        world.start_broadcast(f.context, values, size - 1).wait(f.context);
+      else
+        world.broadcast(f.context, values, size - 1);
       CHECK(host(values) == pieces_of<T>(size - 1, size));
     }
   }
@@ -125,15 +151,19 @@ TEST_CASE("calls and bytes are counted verb by verb, and by all copies together"
   world.all_gather(f.context, part, whole);
   world.reduce_scatter(f.context, whole, part);
   world.all_to_all(f.context, whole, Buffer<float>("incoming", whole.size()));
-  world.broadcast(f.context, part, 1);
+  world.broadcast(f.context, part, static_cast<int>(size) - 1);
   world.barrier();
+  if (size == 1) {
+    CHECK(world.traffic() == dchag::Traffic{});
+    return;
+  }
 
   dchag::Traffic expected;
   expected.all_reduce = {2, 2 * 7 * 8};
   expected.all_gather = {1, 5 * 4};
   expected.reduce_scatter = {1, 5 * size * 4};
   expected.all_to_all = {1, 5 * size * 4};
-  expected.broadcast = {1, world.rank() == 1 ? 5 * 4 : 0};
+  expected.broadcast = {1, world.rank() == size - 1 ? 5 * 4 : 0};
   expected.barrier = {1, 0};
   CHECK(world.traffic() == expected);
   CHECK(copy.traffic() == expected);

@@ -1,84 +1,33 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <dchag/core/context.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/lanes.hpp>
 #include <dchag/core/types.hpp>
+#include <dchag/parallel/detail/exchange.hpp>
 #include <dchag/parallel/detail/mpi.hpp>
-#include <exception>
+#include <dchag/parallel/pending.hpp>
+#include <dchag/parallel/traffic.hpp>
 #include <limits>
 #include <memory>
+#include <numeric>
+#include <string>
+#include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace dchag {
 
 enum class Reduction { sum, max };
 
-/// Which memory goes through a host buffer on its way to MPI: none where MPI reads device memory, that of devices where
-/// it does not. `always` stages host memory too: the same path, to be tried without a device.
-enum class Staging { never, device, always };
-
-/// How often each verb of a communicator was called, and how many bytes this rank handed over in it: the buffer it
-/// sends from, whatever MPI makes of it.
-struct Traffic {
-  struct Verb {
-    Index calls = 0;
-    Index bytes = 0;
-    bool operator==(Verb const&) const = default;
-  };
-  Verb all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, barrier;
-
-  Index calls() const {
-    return all_reduce.calls + all_gather.calls + reduce_scatter.calls + all_to_all.calls + broadcast.calls +
-           barrier.calls;
-  }
-  Index bytes() const {
-    return all_reduce.bytes + all_gather.bytes + reduce_scatter.bytes + all_to_all.bytes + broadcast.bytes +
-           barrier.bytes;
-  }
-  void reset() { *this = {}; }
-  bool operator==(Traffic const&) const = default;
-};
-
-namespace detail {
-
-/// What the copies of a communicator share. Never made for one rank.
-struct CommunicatorState {
-  using Buffer = Kokkos::View<std::byte*, Kokkos::SharedHostPinnedSpace>;
-
-  MPI_Comm comm = MPI_COMM_NULL;
-  int rank = 0, size = 1;
-  Staging staging = Staging::device;
-  Traffic traffic;
-  Buffer buffer;  // grows to the largest message
-
-  CommunicatorState() = default;
-  CommunicatorState(CommunicatorState const&) = delete;
-  CommunicatorState& operator=(CommunicatorState const&) = delete;
-  ~CommunicatorState() {
-    // Freeing is collective: an exception on its way up must not wait for ranks that do not come here.
-    if (comm != MPI_COMM_NULL && std::uncaught_exceptions() == 0 && !mpi_finalized()) MPI_Comm_free(&comm);
-  }
-
-  std::byte* staged(std::size_t bytes) {
-    if (buffer.size() < bytes) {
-      buffer = Buffer();
-      buffer = Buffer(Kokkos::view_alloc(Kokkos::WithoutInitializing, "dchag::communicator"), bytes);
-    }
-    return buffer.data();
-  }
-};
-
-}  // namespace detail
-
 /// A group of ranks and the collectives among them, on contiguous Kokkos views of float, double or an integer type.
 /// Every verb must be called by all ranks of the group, in the same order, with the same sizes; it waits for the
-/// context's kernels before and returns when its result may be used. In a dry context it does nothing. Failures of MPI
-/// are thrown as Error.
+/// context's kernels before and returns when its result may be used. start_ and the verb's name starts it instead and
+/// returns what is to be waited for; several may be under way, and other verbs be called meanwhile. In a dry context a
+/// verb does nothing. Failures of MPI are thrown as Error.
 ///
 /// A communicator of one rank, which is also the default, does nothing and never calls MPI. Copies are the same
 /// communicator and count together.
@@ -100,8 +49,19 @@ class Communicator {
     static Traffic const none;
     return state_ ? state_->traffic : none;
   }
+  /// The same phase by phase (see Phase), in the order in which they first sent something. The sum is traffic().
+  std::vector<PhaseTraffic> const& traffic_by_phase() const {
+    static std::vector<PhaseTraffic> const none;
+    return state_ ? state_->phases : none;
+  }
+  /// That of one phase; nothing where it has sent nothing.
+  Traffic traffic(std::string_view phase) const {
+    for (auto const& [name, traffic] : traffic_by_phase())
+      if (name == phase) return traffic;
+    return {};
+  }
   void reset_traffic() const {
-    if (state_) state_->traffic.reset();
+    if (state_) state_->reset_traffic();
   }
 
   /// The ranks that give the same color (not negative), ordered by key and then by rank here.
@@ -118,23 +78,19 @@ class Communicator {
   /// values = the sum (or maximum) of all ranks' values, element by element, on every rank.
   template <class Space, class Values>
   void all_reduce(Context<Space> const& context, Values const& values, Reduction reduction = Reduction::sum) const {
-    using T = typename Values::non_const_value_type;
-    Index const count = elements("all_reduce", values);
-    if (idle(context)) return;
-    exchange(
-        context, state_->traffic.all_reduce, values.data(), count, values.data(), count, [&](T const* from, T* to) {
-          for_pieces("MPI_Allreduce", count, [&](Index first, int piece) {
-            void const* source = from == to ? MPI_IN_PLACE : from + first;
-            return MPI_Allreduce(source, to + first, piece, detail::mpi_type<T>(), operation(reduction), state_->comm);
-          });
-        });
+    post_all_reduce(blocking, context, values, reduction).wait(context);
+  }
+  template <class Space, class Values>
+  Pending<Space> start_all_reduce(Context<Space> const& context, Values const& values,
+                                  Reduction reduction = Reduction::sum) const {
+    return post_all_reduce(started, context, values, reduction);
   }
 
   /// The sum (or maximum) of a few numbers of the host from every rank.
   template <detail::MpiNumber T, std::size_t numbers>
   std::array<T, numbers> all_reduce(std::array<T, numbers> values, Reduction reduction = Reduction::sum) const {
     if (size() == 1) return values;
-    count(state_->traffic.all_reduce, sizeof(values));
+    state_->count(&Traffic::all_reduce, sizeof(values));
     detail::check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(numbers), detail::mpi_type<T>(),
                                     operation(reduction), state_->comm),
                       "MPI_Allreduce");
@@ -145,83 +101,81 @@ class Communicator {
     return all_reduce(std::array<T, 1>{value}, reduction)[0];
   }
 
-  /// whole = the parts of all ranks one after the other, by rank. The part may be this rank's place in the whole.
+  /// whole = the parts of all ranks one after the other, by rank. The part may be this rank's place in the whole, on
+  /// all ranks or on none.
   template <class Space, class Part, class Whole>
   void all_gather(Context<Space> const& context, Part const& part, Whole const& whole) const {
-    using T = typename Whole::non_const_value_type;
-    Index const piece = pieces("all_gather", part, whole);
-    if (size() == 1) return copy(context, part, whole);
-    if (context.dry()) return;
-    exchange(context, state_->traffic.all_gather, part.data(), piece, whole.data(), piece * size(),
-             [&](T const* from, T* to) {
-               int const number = narrow("all_gather", piece);
-               void const* source = from == to + rank() * piece ? MPI_IN_PLACE : from;
-               detail::check_mpi(MPI_Allgather(source, number, detail::mpi_type<T>(), to, number, detail::mpi_type<T>(),
-                                               state_->comm),
-                                 "MPI_Allgather");
-             });
+    post_all_gather(blocking, context, part, whole).wait(context);
+  }
+  template <class Space, class Part, class Whole>
+  Pending<Space> start_all_gather(Context<Space> const& context, Part const& part, Whole const& whole) const {
+    return post_all_gather(started, context, part, whole);
+  }
+
+  /// The texts of all ranks, by rank, whatever their lengths: for reports and checks, not for steps.
+  std::vector<std::string> all_gather(std::string const& text) const {
+    if (size() == 1) return {text};
+    state_->count(&Traffic::all_gather, text.size());
+    auto const ranks = static_cast<std::size_t>(size());
+    std::vector<int> lengths(ranks), begins(ranks);
+    int const length = narrow("all_gather", static_cast<Index>(text.size()));
+    detail::check_mpi(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, state_->comm), "MPI_Allgather");
+    Index const total = std::accumulate(lengths.begin(), lengths.end(), Index{0});
+    std::string all(static_cast<std::size_t>(narrow("all_gather", total)), '\0');
+    std::exclusive_scan(lengths.begin(), lengths.end(), begins.begin(), 0);
+    detail::check_mpi(MPI_Allgatherv(text.data(), length, MPI_CHAR, all.data(), lengths.data(), begins.data(), MPI_CHAR,
+                                     state_->comm),
+                      "MPI_Allgatherv");
+    std::vector<std::string> texts;
+    for (std::size_t r = 0; r < ranks; ++r)
+      texts.push_back(all.substr(static_cast<std::size_t>(begins[r]), static_cast<std::size_t>(lengths[r])));
+    return texts;
   }
 
   /// part = the rank-th of equal pieces of the sum (or maximum) of all ranks' wholes. The part lies outside the whole.
   template <class Space, class Whole, class Part>
   void reduce_scatter(Context<Space> const& context, Whole const& whole, Part const& part,
                       Reduction reduction = Reduction::sum) const {
-    using T = typename Part::non_const_value_type;
-    Index const piece = pieces("reduce_scatter", part, whole);
-    if (size() == 1) return copy(context, whole, part);
-    if (context.dry()) return;
-    exchange(context, state_->traffic.reduce_scatter, whole.data(), piece * size(), part.data(), piece,
-             [&](T const* from, T* to) {
-               detail::check_mpi(MPI_Reduce_scatter_block(from, to, narrow("reduce_scatter", piece),
-                                                          detail::mpi_type<T>(), operation(reduction), state_->comm),
-                                 "MPI_Reduce_scatter_block");
-             });
+    post_reduce_scatter(blocking, context, whole, part, reduction).wait(context);
+  }
+  template <class Space, class Whole, class Part>
+  Pending<Space> start_reduce_scatter(Context<Space> const& context, Whole const& whole, Part const& part,
+                                      Reduction reduction = Reduction::sum) const {
+    return post_reduce_scatter(started, context, whole, part, reduction);
   }
 
   /// The rank-th of equal pieces of `outgoing` goes to that rank; the pieces that arrive stand in `incoming`, by rank.
+  /// The two do not overlap.
   template <class Space, class Outgoing, class Incoming>
   void all_to_all(Context<Space> const& context, Outgoing const& outgoing, Incoming const& incoming) const {
-    using T = typename Incoming::non_const_value_type;
-    Index const whole = elements("all_to_all", outgoing), piece = whole / size();
-    require(whole == elements("all_to_all", incoming) && whole % size() == 0, "communicator: all_to_all of ", whole,
-            " elements into ", incoming.size(), " among ", size(),
-            " ranks: both must be the same multiple of the ranks");
-    if (size() == 1) return copy(context, outgoing, incoming);
-    if (context.dry()) return;
-    exchange(context, state_->traffic.all_to_all, outgoing.data(), whole, incoming.data(), whole,
-             [&](T const* from, T* to) {
-               int const number = narrow("all_to_all", piece);
-               detail::check_mpi(
-                   MPI_Alltoall(from, number, detail::mpi_type<T>(), to, number, detail::mpi_type<T>(), state_->comm),
-                   "MPI_Alltoall");
-             });
+    post_all_to_all(blocking, context, outgoing, incoming).wait(context);
+  }
+  template <class Space, class Outgoing, class Incoming>
+  Pending<Space> start_all_to_all(Context<Space> const& context, Outgoing const& outgoing,
+                                  Incoming const& incoming) const {
+    return post_all_to_all(started, context, outgoing, incoming);
   }
 
   /// values = those of rank `root`, on every rank.
   template <class Space, class Values>
   void broadcast(Context<Space> const& context, Values const& values, int root = 0) const {
-    using T = typename Values::non_const_value_type;
-    Index const count = elements("broadcast", values);
-    require(root >= 0 && root < size(), "communicator: broadcast from rank ", root, " of ", size());
-    if (idle(context)) return;
-    bool const sends = rank() == root;
-    exchange(context, state_->traffic.broadcast, values.data(), sends ? count : 0, values.data(), sends ? 0 : count,
-             [&](T const* from, T* to) {
-               T* const data = sends ? const_cast<T*>(from) : to;
-               for_pieces("MPI_Bcast", count, [&](Index first, int piece) {
-                 return MPI_Bcast(data + first, piece, detail::mpi_type<T>(), root, state_->comm);
-               });
-             });
+    post_broadcast(blocking, context, values, root).wait(context);
+  }
+  template <class Space, class Values>
+  Pending<Space> start_broadcast(Context<Space> const& context, Values const& values, int root = 0) const {
+    return post_broadcast(started, context, values, root);
   }
 
   /// Returns when every rank has called it. Says nothing about kernels.
   void barrier() const {
     if (size() == 1) return;
-    count(state_->traffic.barrier, 0);
+    state_->count(&Traffic::barrier, 0);
     detail::check_mpi(MPI_Barrier(state_->comm), "MPI_Barrier");
   }
 
  private:
+  static constexpr auto blocking = detail::Form::blocking, started = detail::Form::started;
+
   void adopt(MPI_Comm comm, Staging staging) {
     auto state = std::make_shared<detail::CommunicatorState>();
     state->comm = comm;
@@ -232,17 +186,89 @@ class Communicator {
     if (state->size > 1) state_ = std::move(state);
   }
 
-  template <class Space>
-  bool idle(Context<Space> const& context) const {
-    return size() == 1 || context.dry();
+  template <class Space, class Values>
+  Pending<Space> post_all_reduce(detail::Form form, Context<Space> const& context, Values const& values,
+                                 Reduction reduction) const {
+    using T = typename Values::non_const_value_type;
+    Index const count = elements("all_reduce", values);
+    if (size() == 1 || context.dry()) return {};
+    return exchange<T>(form, context, &Traffic::all_reduce, {values.data(), count, values.data(), count, 0},
+                       [&](auto const& call, T const* from, T* to) {
+                         detail::for_pieces(count, [&](Index first, int piece) {
+                           void const* source = from == to ? MPI_IN_PLACE : from + first;
+                           call("MPI_Allreduce", MPI_Allreduce, MPI_Iallreduce, source, to + first, piece,
+                                detail::mpi_type<T>(), operation(reduction), state_->comm);
+                         });
+                       });
+  }
+
+  template <class Space, class Part, class Whole>
+  Pending<Space> post_all_gather(detail::Form form, Context<Space> const& context, Part const& part,
+                                 Whole const& whole) const {
+    using T = typename Whole::non_const_value_type;
+    Index const piece = pieces("all_gather", part, whole), place = rank() * piece;
+    if (size() == 1) return copy(context, part, whole);
+    if (context.dry()) return {};
+    int const number = narrow("all_gather", piece);
+    return exchange<T>(form, context, &Traffic::all_gather, {part.data(), piece, whole.data(), piece * size(), place},
+                       [&](auto const& call, T const* from, T* to) {
+                         void const* source = from == to + place ? MPI_IN_PLACE : from;
+                         call("MPI_Allgather", MPI_Allgather, MPI_Iallgather, source, number, detail::mpi_type<T>(), to,
+                              number, detail::mpi_type<T>(), state_->comm);
+                       });
+  }
+
+  template <class Space, class Whole, class Part>
+  Pending<Space> post_reduce_scatter(detail::Form form, Context<Space> const& context, Whole const& whole,
+                                     Part const& part, Reduction reduction) const {
+    using T = typename Part::non_const_value_type;
+    Index const piece = pieces("reduce_scatter", part, whole);
+    if (size() == 1) return copy(context, whole, part);
+    if (context.dry()) return {};
+    int const number = narrow("reduce_scatter", piece);
+    return exchange<T>(form, context, &Traffic::reduce_scatter, {whole.data(), piece * size(), part.data(), piece},
+                       [&](auto const& call, T const* from, T* to) {
+                         call("MPI_Reduce_scatter_block", MPI_Reduce_scatter_block, MPI_Ireduce_scatter_block, from, to,
+                              number, detail::mpi_type<T>(), operation(reduction), state_->comm);
+                       });
+  }
+
+  template <class Space, class Outgoing, class Incoming>
+  Pending<Space> post_all_to_all(detail::Form form, Context<Space> const& context, Outgoing const& outgoing,
+                                 Incoming const& incoming) const {
+    using T = typename Incoming::non_const_value_type;
+    Index const whole = elements("all_to_all", outgoing);
+    require(whole == elements("all_to_all", incoming) && whole % size() == 0, "communicator: all_to_all of ", whole,
+            " elements into ", incoming.size(), " among ", size(),
+            " ranks: both must be the same multiple of the ranks");
+    if (size() == 1) return copy(context, outgoing, incoming);
+    if (context.dry()) return {};
+    int const number = narrow("all_to_all", whole / size());
+    return exchange<T>(form, context, &Traffic::all_to_all, {outgoing.data(), whole, incoming.data(), whole},
+                       [&](auto const& call, T const* from, T* to) {
+                         call("MPI_Alltoall", MPI_Alltoall, MPI_Ialltoall, from, number, detail::mpi_type<T>(), to,
+                              number, detail::mpi_type<T>(), state_->comm);
+                       });
+  }
+
+  template <class Space, class Values>
+  Pending<Space> post_broadcast(detail::Form form, Context<Space> const& context, Values const& values,
+                                int root) const {
+    using T = typename Values::non_const_value_type;
+    Index const count = elements("broadcast", values);
+    require(root >= 0 && root < size(), "communicator: broadcast from rank ", root, " of ", size());
+    if (size() == 1 || context.dry()) return {};
+    bool const sends = rank() == root;
+    return exchange<T>(
+        form, context, &Traffic::broadcast, {values.data(), sends ? count : 0, values.data(), sends ? 0 : count, 0},
+        [&](auto const& call, T const*, T* to) {
+          detail::for_pieces(count, [&](Index first, int piece) {
+            call("MPI_Bcast", MPI_Bcast, MPI_Ibcast, to + first, piece, detail::mpi_type<T>(), root, state_->comm);
+          });
+        });
   }
 
   static MPI_Op operation(Reduction reduction) { return reduction == Reduction::sum ? MPI_SUM : MPI_MAX; }
-
-  static void count(Traffic::Verb& verb, std::size_t bytes) {
-    ++verb.calls;
-    verb.bytes += static_cast<Index>(bytes);
-  }
 
   template <class V>
   static Index elements(char const* verb, V const& view) {
@@ -269,38 +295,46 @@ class Communicator {
     return static_cast<int>(count);
   }
 
-  template <class Call>
-  static void for_pieces(char const* name, Index count, Call const& call) {
-    constexpr Index largest = Index{1} << 30;
-    for (Index first = 0; first < count; first += largest)
-      detail::check_mpi(call(first, static_cast<int>(std::min(largest, count - first))), name);
-  }
-
   template <class Space, class From, class To>
-  static void copy(Context<Space> const& context, From const& from, To const& to) {
+  static Pending<Space> copy(Context<Space> const& context, From const& from, To const& to) {
     using T = typename To::non_const_value_type;
-    if (from.data() == to.data()) return;
-    context.copy(reshape<T*, Space>(to.data(), to.size()), reshape<T const*, Space>(from.data(), from.size()));
+    if (from.data() != to.data())
+      context.copy(reshape<T*, Space>(to.data(), to.size()), reshape<T const*, Space>(from.data(), from.size()));
+    return {};
   }
 
-  /// call(from, to) on memory that MPI can use, after the kernels that write it.
-  template <class Space, class T, class Call>
-  void exchange(Context<Space> const& context, Traffic::Verb& verb, T const* from, Index from_count,
-                std::type_identity_t<T>* to, Index to_count, Call const& call) const {
-    using Host = Kokkos::View<T*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
-    count(verb, static_cast<std::size_t>(from_count) * sizeof(T));
+  /// What a rank sends and where its result goes; place: where in the result MPI may find what is sent.
+  template <class T>
+  struct Operands {
+    T const* from;
+    Index sent;
+    T* to;
+    Index received;
+    Index place = -1;
+  };
+
+  /// post(caller, from, to) on memory that MPI can use, after the kernels that write it.
+  template <class T, class Space, class Post>
+  Pending<Space> exchange(detail::Form form, Context<Space> const& context, Traffic::Verb Traffic::*verb,
+                          Operands<T> const& operands, Post const& post) const {
+    auto const [from, sent, to, received, place] = operands;
+    state_->count(verb, static_cast<std::size_t>(sent) * sizeof(T));
     context.fence("dchag::communicator");
-    bool const direct = state_->staging == Staging::never || (on_host<Space> && state_->staging != Staging::always);
-    if (direct) return call(from, to);
-    auto* const data =
-        reinterpret_cast<T*>(state_->staged(static_cast<std::size_t>(from_count + to_count) * sizeof(T)));
-    Host const sent(data, static_cast<std::size_t>(from_count)),
-        received(data + from_count, static_cast<std::size_t>(to_count));
-    context.copy(sent, reshape<T const*, Space>(from, from_count));
+    Pending<Space> pending(state_, state_->take_exchange());
+    auto& exchange = state_->exchanges[pending.exchange_];
+    detail::Caller const call{form, exchange};
+    if (state_->staging == Staging::never || (on_host<Space> && state_->staging != Staging::always)) {
+      post(call, from, to);
+      return pending;
+    }
+    Index const source = place < 0 ? received : place, staged = std::max(received, source + sent);
+    auto* const memory = reinterpret_cast<T*>(exchange.staged(static_cast<std::size_t>(staged) * sizeof(T)));
+    using Host = Kokkos::View<T*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+    context.copy(Host(memory + source, static_cast<std::size_t>(sent)), reshape<T const*, Space>(from, sent));
     context.fence("dchag::communicator::staged");
-    call(sent.data(), received.data());
-    context.copy(reshape<T*, Space>(to, to_count), received);
-    context.fence("dchag::communicator::staged");
+    post(call, memory + source, memory);
+    pending.deliver(memory, to, received);
+    return pending;
   }
 
   std::shared_ptr<detail::CommunicatorState> state_;  // none: one rank
