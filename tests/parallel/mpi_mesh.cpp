@@ -46,6 +46,27 @@ TEST_CASE("the model ranks of a replica are neighbours") {
   CHECK(mesh.data().all_reduce(world.rank()) == (world.rank() % 2 == 0 ? 0 + 2 : 1 + 3));
 }
 
+TEST_CASE("a mesh takes any group of ranks, and its world has sent nothing") {
+  Communicator const world(MPI_COMM_WORLD), some = world.split(world.rank() == 0 ? 1 : 0, -world.rank());
+  Mesh const mesh(some, {.model = some.size()});
+  CHECK(mesh.model().size() == (world.rank() == 0 ? 1 : world.size() - 1));
+  CHECK(mesh.model().rank() == some.rank());
+  CHECK(mesh.model().all_reduce(world.rank()) == world.size() * (world.size() - 1) / 2 * (world.rank() != 0));
+  for (auto const* axis : {&mesh.world(), &mesh.shard(), &mesh.data(), &mesh.replicas()})
+    CHECK(axis->traffic().calls() == 0);
+}
+
+TEST_CASE("ranks that give different shapes all throw, before any of them waits for the others") {
+  Communicator const world(MPI_COMM_WORLD);
+  int const size = world.size(), last = size - 1;
+  if (size == 1) return;
+  std::string const ranks = last == 1 ? "rank 0" : "ranks 0-" + std::to_string(last - 1);
+  CHECK(message(world, {.model = world.rank() == last ? size : 1}) ==
+        "mesh: model differs between the ranks: 1 on " + ranks + ", " + std::to_string(size) + " on rank " +
+            std::to_string(last) + ": start all ranks with the same");
+  CHECK(message(world, {.shard = world.rank() == last ? 0 : 1}).find("mesh: shard differs") == 0);
+}
+
 TEST_CASE("a shape that does not divide the job says which number to change, and to what") {
   Communicator const world(MPI_COMM_WORLD);
   if (world.size() == 4) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <dchag/parallel/communicator.hpp>
 #include <stdexcept>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -87,7 +88,7 @@ std::vector<Pending> start_all(Communicator const& group, Context const& context
   return pending;
 }
 
-int allocations = 0;
+int allocations = 0, fences = 0;
 
 }  // namespace
 
@@ -117,6 +118,38 @@ TEST_CASE("all verbs under way at once, waited for in any order, give what the b
       }
     }
   }
+}
+
+TEST_CASE("a verb that one rank starts does not wait for the others") {
+  Fixture f;
+  for (Staging const staging : {Staging::device, Staging::always}) {
+    Communicator const world(MPI_COMM_WORLD, staging);
+    for (Index const count : {3, 50000}) {
+      Operands const called(world, count), started(world, count);
+      call_all(world, f.context, called);
+      std::vector<Pending> pending;
+      if (world.rank() == 0) pending = start_all(world, f.context, started);
+      MPI_Barrier(MPI_COMM_WORLD);  // hangs where starting is waiting
+      if (world.rank() != 0) pending = start_all(world, f.context, started);
+      for (auto& one : pending) one.wait(f.context);
+      CHECK(host(called.gathered) == host(started.gathered));
+    }
+  }
+}
+
+TEST_CASE("the kernels that write a message are waited for before MPI reads it") {
+  Fixture f;
+  Communicator const world(MPI_COMM_WORLD);
+  Buffer const values("values", 10);
+  Kokkos::Tools::Experimental::set_begin_fence_callback([](char const* name, std::uint32_t, std::uint64_t*) {
+    fences += std::string_view(name).find("dchag::communicator") != std::string_view::npos;
+  });
+  fences = 0;
+  world.all_reduce(f.context, values);
+  CHECK(fences == (world.size() > 1));
+  world.start_all_reduce(f.context, values).wait(f.context);
+  CHECK(fences == 2 * (world.size() > 1));
+  Kokkos::Tools::Experimental::set_begin_fence_callback(nullptr);
 }
 
 TEST_CASE("an exchange starts from what the kernels before it wrote, and is not touched by those after it") {
@@ -151,9 +184,13 @@ TEST_CASE("what nobody has waited for is waited for at the end of its block, and
     auto pending = world.start_all_reduce(f.context, values);
     pending = world.start_all_reduce(f.context, others);
     CHECK(host(values) == std::vector<double>(100, size * size));
-    auto moved = std::move(pending);
+    Pending other = world.start_all_reduce(f.context, values);
+    other = std::move(pending);  // what it was is waited for here
+    CHECK(host(values) == std::vector<double>(100, size * size * size));
+    auto moved = std::move(other);
     CHECK(pending.waited());
-    pending.wait(f.context);
+    CHECK(other.waited());
+    other.wait(f.context);
     moved.wait(f.context);
     moved.wait(f.context);
     CHECK(host(others) == std::vector<double>(100, 2 * size));

@@ -67,6 +67,7 @@ TEST_CASE("accumulation over batches and over ranks is one mean") {
 
 TEST_CASE("a step sends each flat buffer once, and two numbers") {
   Mesh const mesh{Communicator(MPI_COMM_WORLD)};
+  if (mesh.world().size() == 1) return;
   Model model(mesh, inputs, outputs);
   auto trainer = trainer_of(model);
   trainer.plan(images(0, each));
@@ -86,10 +87,10 @@ TEST_CASE("evaluation is the mean over the images of all ranks, also where ranks
   int const size = mesh.world().size(), rank = mesh.world().rank();
   Model alone(Mesh(), inputs, outputs), together(mesh, inputs, outputs);
   auto one = trainer_of(alone), all = trainer_of(together);
-  // Rank r has r batches of two images.
-  Batches own;
-  for (int i = 0; i < rank; ++i) own.push_back(images(rank * (rank - 1) + 2 * i, 2));
-  CHECK(all.evaluate(own) == doctest::Approx(one.evaluate(images(0, size * (size - 1)))).epsilon(1e-12));
+  // Rank r has r batches of two images, and one of one image.
+  Batches own{images(rank * rank, 1)};
+  for (int i = 0; i < rank; ++i) own.push_back(images(rank * rank + 1 + 2 * i, 2));
+  CHECK(all.evaluate(own) == doctest::Approx(one.evaluate(images(0, size * size))).epsilon(1e-12));
 }
 
 TEST_CASE("a checkpoint is written once and read by all; where it cannot be written, all ranks throw") {

@@ -1,11 +1,15 @@
 #pragma once
 
-#include <cmath>
+#include <algorithm>
+#include <cstddef>
 #include <dchag/core/context.hpp>
 #include <dchag/core/error.hpp>
+#include <dchag/core/placement.hpp>
 #include <dchag/core/random.hpp>
 #include <dchag/core/types.hpp>
+#include <dchag/core/unit_use.hpp>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,42 +25,17 @@ struct Initial {
 inline Initial constant(double value) { return {value, 0}; }
 inline Initial normal(double deviation) { return {0, deviation}; }
 
-/// How the model ranks of a replica hold a parameter.
-enum class Sharing {
-  copied,  // every rank holds it, and computes the whole gradient
-  summed,  // every rank holds it, and computes a part of the gradient: the ranks' sum is the gradient
-  divided  // every rank holds a part of it, and computes the gradient of that part
+/// What a rank keeps of every unit between its uses: all of it, or the `index`-th of `count` equal slices. The state of
+/// the optimizer is kept by slices.
+struct Shard {
+  int index = 0, count = 1;
+  bool gradients = false, values = false;  // kept by slices too
+  bool operator==(Shard const&) const = default;
 };
 
-/// What a rank holds of a tensor that is divided: `count` entries from `begin` of one of its axes, for each range.
-struct Range {
-  Index begin, count;
-  bool operator==(Range const&) const = default;
-};
-
-/// Where a parameter stands. The tensor in memory is seen as [outer, extent, inner] and divided along the middle axis;
-/// what is held stands in the order of the ranges.
-struct Placement {
-  Sharing sharing = Sharing::copied;
-  Index outer = 1, extent = 1, inner = 1;  // read where divided
-  std::vector<Range> ranges{};
-
-  /// The entries of the ranges, of a tensor [outer, extent, inner].
-  static Placement divided(Index outer, Index extent, Index inner, std::vector<Range> ranges) {
-    return {Sharing::divided, outer, extent, inner, std::move(ranges)};
-  }
-  static Placement summed() { return {Sharing::summed}; }
-
-  /// Entries of the middle axis that are held.
-  Index held() const {
-    Index count = 0;
-    for (Range const& range : ranges) count += range.count;
-    return count;
-  }
-};
-
-/// One named tensor and its gradient, each a range of a flat buffer. `values` and `gradients` may be read
-/// and written from Parameters::allocate() on.
+/// One named tensor and its gradient, each a range of a flat buffer. `values` and `gradients` may be read and written
+/// from Parameters::allocate() on; where only slices of the unit are kept, in a use of the unit (Parameters::use), and
+/// they may stand elsewhere in the next.
 template <class T, class Space>
 struct Parameter {
   std::string name;
@@ -65,6 +44,12 @@ struct Parameter {
   Placement placement;
   T* values = reinterpret_cast<T*>(std::uintptr_t{1} << 12);  // not to be touched before allocation
   T* gradients = values;
+  Index unit = 0, offset = 0;  // the shard unit, and the elements before it there
+  struct Kept {
+    T* values = nullptr;
+    Index first = 0, count = 0;
+  };
+  Kept kept;  // the elements first .. first + count of those held, which stand there between uses too
 
   /// Elements of the whole tensor.
   Index whole_size() const {
@@ -86,20 +71,42 @@ struct Parameter {
   }
 };
 
-/// A run of parameters that are reduced, sharded and optimized together, in one flat buffer.
+/// A range of a unit that a rank's optimizer updates: elements begin .. begin + count of the unit, and in buffers of
+/// the slice alone, elements from `at` on.
+struct OwnedRange {
+  Index begin, count, at;
+  bool operator==(OwnedRange const&) const = default;
+};
+
+/// A run of parameters that are reduced, sharded and optimized together, in one flat buffer: first those that are
+/// summed, then those that are copied, then those that are divided.
+///
+/// The summed ones and the others are cut into slices apart, so that slices of what all model ranks hold are alike on
+/// them, whatever is divided.
 template <class T, class Space>
 struct ShardUnit {
   using Buffer = Kokkos::View<T*, typename Space::device_type>;
   std::string name;
-  std::vector<Parameter<T, Space>*> parameters;
-  Index size = 0;  // elements, padding between parameters included (the padding stays zero)
-  Buffer values, gradients;
+  std::vector<Parameter<T, Space>*> parameters;  // as they were added
+  Index size = 0;    // elements, padding between parameters and to equal slices included (the padding stays zero)
+  Index summed = 0;  // the first of them are partial sums over the model ranks
+  Index shared = 0;  // the first of them stand on every model rank
+  Buffer values, gradients;       // of the whole unit, or of the owned ranges one behind the other
+  std::vector<OwnedRange> owned;  // all of the unit; the slice where there are several
+
+  /// Elements of the owned ranges.
+  Index owned_size() const {
+    Index count = 0;
+    for (OwnedRange const& range : owned) count += range.count;
+    return count;
+  }
 };
 
 /// All parameters of a model. Layers add theirs when they are built; allocate() then gives them storage.
 template <class T, class Space>
 class Parameters {
  public:
+  using Buffer = typename ShardUnit<T, Space>::Buffer;
   static constexpr Index padding = 32;     // elements: every parameter starts on a boundary of this many
   static constexpr double largest = 1e12;  // elements of one parameter
 
@@ -107,8 +114,11 @@ class Parameters {
   Parameters(Parameters const&) = delete;
   Parameters& operator=(Parameters const&) = delete;
 
-  /// Parameters added from here on belong to this shard unit.
-  void begin_unit(std::string name) { units_.push_back({std::move(name), {}, 0, {}, {}}); }
+  /// Parameters added from here on belong to this shard unit. Answers its number.
+  Index begin_unit(std::string name) {
+    units_.emplace_back().name = std::move(name);
+    return static_cast<Index>(units_.size()) - 1;
+  }
 
   /// Until the object that it answers is gone, parameters added without a placement are held so: `divided` with `here`
   /// means whole on this rank, and without on another.
@@ -144,34 +154,111 @@ class Parameters {
                 added.placement.outer * added.placement.extent * added.placement.inner == added.whole_size(),
             "parameter ", added.name, ": is divided as ", added.placement.outer, " x ", added.placement.extent, " x ",
             added.placement.inner, " elements, but has ", added.whole_size());
+    added.unit = static_cast<Index>(units_.size()) - 1;
     units_.back().parameters.push_back(&added);
     units_.back().size += round_up(added.size(), padding);
     return added;
   }
 
+  /// What this rank is to keep, and who brings the rest when a unit is used. Before allocate().
+  void keep(Shard const& shard, std::shared_ptr<UnitHooks<Space>> hooks) {
+    require(!allocated_, "parameters are sharded after allocation: shard them before");
+    require(shard.count >= 1 && shard.index >= 0 && shard.index < shard.count, "shard ", shard.index, " of ",
+            shard.count, ": there is none");
+    shard_ = shard;
+    hooks_ = std::move(hooks);
+  }
+  Shard const& shard() const { return shard_; }
+  void set_hooks(std::shared_ptr<UnitHooks<Space>> hooks) { hooks_ = std::move(hooks); }
+  std::shared_ptr<UnitHooks<Space>> const& hooks() const { return hooks_; }
+
   /// Gives every unit its two flat buffers, draws the values and zeroes the gradients.
   void allocate(std::uint64_t seed) {
     require(!allocated_, "parameters are allocated twice");
     allocated_ = true;
-    using Buffer = typename ShardUnit<T, Space>::Buffer;
+    Index largest_unit = 0, largest_slice = 0;
     for (auto& unit : units_) {
-      unit.values = Buffer("dchag::values " + unit.name, static_cast<std::size_t>(unit.size));
-      unit.gradients = Buffer("dchag::gradients " + unit.name, static_cast<std::size_t>(unit.size));
-      Index offset = 0;
-      for (auto* parameter : unit.parameters) {
-        parameter->values = unit.values.data() + offset;
-        parameter->gradients = unit.gradients.data() + offset;
-        offset += round_up(parameter->size(), padding);
-        draw(*parameter, seed);
-      }
+      lay_out(unit);
+      largest_unit = std::max(largest_unit, unit.size);
+      largest_slice = std::max(largest_slice, unit.owned_size());
+    }
+    if (shard_.values) whole_values_ = buffer("dchag::values of a unit", largest_unit);
+    if (shard_.gradients) whole_gradients_ = buffer("dchag::gradients of a unit", largest_unit);
+    if (shard_.count > 1) arriving_ = buffer("dchag::gradients of a slice", largest_slice);
+    for (auto& unit : units_) {
+      unit.values = buffer("dchag::values " + unit.name, shard_.values ? unit.owned_size() : unit.size);
+      unit.gradients = buffer("dchag::gradients " + unit.name, shard_.gradients ? unit.owned_size() : unit.size);
+      T* const values = shard_.values ? whole_values_.data() : unit.values.data();
+      point_values(unit, values);
+      point_gradients(unit, shard_.gradients ? whole_gradients_.data() : unit.gradients.data());
+      for (auto* parameter : unit.parameters) set_kept(unit, *parameter);
+      if (shard_.values) Kokkos::deep_copy(whole_values_, T{0});
+      for (auto* parameter : unit.parameters) draw(*parameter, seed);
+      for (OwnedRange const& range : unit.owned)
+        if (shard_.values)
+          Kokkos::deep_copy(reshape<T*, Space>(unit.values.data() + range.at, range.count),
+                            reshape<T*, Space>(values + range.begin, range.count));
     }
     Space().fence("dchag::parameters");
   }
   bool allocated() const { return allocated_; }
 
+  /// Says that the parameters of a unit are used until the end of the block, for a forward pass or for a backward one;
+  /// the backward passes of a unit to one batch of images are one use.
+  UnitUse<Space> use(Context<Space> const& context, Index unit, Pass pass) const {
+    return {hooks_.get(), context, unit, pass};
+  }
+
+  /// Values that are kept were written from outside.
+  void values_changed() const {
+    if (hooks_ != nullptr) hooks_->values_changed();
+  }
+
+  /// Room for one whole unit, where slices of values or of gradients are kept, and for what arrives of one slice.
+  Buffer const& whole_values() const { return whole_values_; }
+  Buffer const& whole_gradients() const { return whole_gradients_; }
+  Buffer const& arriving() const { return arriving_; }
+
+  /// The parameters of a unit stand in this buffer of the whole unit.
+  static void point_values(ShardUnit<T, Space> const& unit, T* whole) {
+    for (auto* parameter : unit.parameters) parameter->values = whole + parameter->offset;
+  }
+  static void point_gradients(ShardUnit<T, Space> const& unit, T* whole) {
+    for (auto* parameter : unit.parameters) parameter->gradients = whole + parameter->offset;
+  }
+
+  /// Where the owned range of a unit is kept.
+  T* owned_values(ShardUnit<T, Space> const& unit, OwnedRange const& range) const {
+    return unit.values.data() + (shard_.values ? range.at : range.begin);
+  }
+  T* owned_gradients(ShardUnit<T, Space> const& unit, OwnedRange const& range) const {
+    return unit.gradients.data() + (shard_.gradients ? range.at : range.begin);
+  }
+
+  /// The part of a parameter that an owned range of its unit holds: elements first .. first + count of those held, from
+  /// `at` on in buffers of the slice. None: count is zero.
+  struct OwnedPart {
+    Index first = 0, count = 0, at = 0, begin = 0;
+  };
+  static OwnedPart owned_part(ShardUnit<T, Space> const& unit, Parameter<T, Space> const& parameter) {
+    for (OwnedRange const& range : unit.owned) {
+      Index const from = std::max(range.begin, parameter.offset),
+                  to = std::min(range.begin + range.count, parameter.offset + parameter.size());
+      if (from < to) return {from - parameter.offset, to - from, range.at + from - range.begin, from};
+    }
+    return {};
+  }
+
   void zero_gradients(Context<Space> const& context) const {
     if (context.dry()) return;
     for (auto const& unit : units_) Kokkos::deep_copy(context.space(), unit.gradients, T{0});
+  }
+
+  /// Of all buffers of values and gradients on this rank.
+  std::size_t bytes() const {
+    std::size_t elements = whole_values_.size() + whole_gradients_.size() + arriving_.size();
+    for (auto const& unit : units_) elements += unit.values.size() + unit.gradients.size();
+    return elements * sizeof(T);
   }
 
   Parameter<T, Space>* find(std::string_view name) {
@@ -238,9 +325,51 @@ class Parameters {
     return Placement::divided(1, 1, size, hold_.here ? std::vector<Range>{{0, 1}} : std::vector<Range>{});
   }
 
+  static Buffer buffer(std::string const& label, Index size) { return Buffer(label, static_cast<std::size_t>(size)); }
+
+  /// The places of a unit's parameters, and what this rank owns of it.
+  void lay_out(ShardUnit<T, Space>& unit) const {
+    Index const slices = padding * shard_.count;
+    Index end = 0;
+    auto const place = [&](Sharing sharing) {
+      for (auto* parameter : unit.parameters) {
+        if (parameter->placement.sharing != sharing) continue;
+        parameter->offset = end;
+        end += round_up(parameter->size(), padding);
+      }
+    };
+    place(Sharing::summed);
+    unit.summed = end = round_up(end, slices);
+    place(Sharing::copied);
+    unit.shared = end;
+    place(Sharing::divided);
+    unit.size = round_up(end, slices);
+    unit.owned.clear();
+    if (shard_.count == 1) {
+      unit.owned.push_back({0, unit.size, 0});
+      return;
+    }
+    Index at = 0;
+    for (Range const& section : {Range{0, unit.summed}, Range{unit.summed, unit.size - unit.summed}}) {
+      Index const count = section.count / shard_.count;
+      if (count > 0) unit.owned.push_back({section.begin + shard_.index * count, count, at});
+      at += count;
+    }
+  }
+
+  void set_kept(ShardUnit<T, Space> const& unit, Parameter<T, Space>& parameter) const {
+    parameter.kept = {parameter.values, 0, parameter.size()};
+    if (!shard_.values) return;
+    OwnedPart const part = owned_part(unit, parameter);
+    parameter.kept = {unit.values.data() + part.at, part.first, part.count};
+  }
+
   std::deque<Parameter<T, Space>> parameters_;
   std::vector<ShardUnit<T, Space>> units_;
   Hold hold_;
+  Shard shard_;
+  std::shared_ptr<UnitHooks<Space>> hooks_;
+  Buffer whole_values_, whole_gradients_, arriving_;
   bool allocated_ = false;
 };
 

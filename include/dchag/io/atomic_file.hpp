@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <dchag/core/error.hpp>
 #include <dchag/io/detail/input_file.hpp>
+#include <dchag/io/detail/output_file.hpp>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -62,24 +63,20 @@ class AtomicFile {
   /// Writes at an offset from the beginning, which may lie past the end; write() goes on where it was.
   void write_at(std::uint64_t offset, std::span<std::byte const> bytes) {
     require(descriptor_ >= 0, path_.string(), ": written to after commit");
-    while (!bytes.empty()) {
-      ssize_t const put = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (put < 0 && errno == EINTR) continue;
-      require(put > 0, path_.string(), ": cannot be written at byte ", offset, ": ",
-              put < 0 ? detail::system_message(errno) : "nothing was taken", "; what stood there before is unchanged");
-      offset += static_cast<std::uint64_t>(put);
-      bytes = bytes.subspan(static_cast<std::size_t>(put));
-    }
+    detail::write_all(descriptor_, path_, offset, bytes);
+  }
+
+  /// Makes the file that many bytes long; what was not written is zero.
+  void resize(std::uint64_t bytes) {
+    require(descriptor_ >= 0, path_.string(), ": resized after commit");
+    require(::ftruncate(descriptor_, static_cast<off_t>(bytes)) == 0, path_.string(), ": cannot be made ", bytes,
+            " bytes long: ", detail::system_message(errno), "; what stood there before is unchanged");
   }
 
   /// Flushes to the device, renames into place and flushes the directory. Nothing can be written afterwards.
   void commit() {
     require(descriptor_ >= 0, path_.string(), ": committed twice");
-    int const flushed = ::fsync(descriptor_) == 0 ? 0 : errno;
-    int const closed = ::close(std::exchange(descriptor_, -1)) == 0 ? 0 : errno;
-    int const failure = flushed != 0 ? flushed : closed;
-    require(failure == 0, path_.string(), ": cannot be flushed: ", detail::system_message(failure),
-            "; what stood there before is unchanged");
+    detail::flush_and_close(descriptor_, path_);
     require(::rename(aside_.c_str(), path_.c_str()) == 0, path_.string(),
             ": cannot be put in place: ", detail::system_message(errno));
     committed_ = true;

@@ -9,6 +9,7 @@
 #include <dchag/core/error.hpp>
 #include <dchag/io/atomic_file.hpp>
 #include <dchag/io/detail/input_file.hpp>
+#include <dchag/io/detail/output_file.hpp>
 #include <dchag/io/detail/safetensors_header.hpp>
 #include <dchag/io/dtype.hpp>
 #include <dchag/io/json.hpp>
@@ -95,6 +96,15 @@ class SafetensorsFile {
     read_elements(tensor, first_row * width, values);
   }
 
+  /// Reads elements of the row-major tensor from number `first` on, as read() does.
+  template <class T>
+  void read_elements(std::string_view name, std::size_t first, std::span<T> values) const {
+    TensorInfo const& tensor = at(name);
+    if (first > tensor.size() || values.size() > tensor.size() - first)
+      refuse(tensor, "asked for ", values.size(), " elements from element ", first, ", it has ", tensor.size());
+    read_elements(tensor, first, values);
+  }
+
   /// Reads the stored bytes of a tensor of any dtype, beginning at offset within it.
   void read_bytes(std::string_view name, std::uint64_t offset, std::span<std::byte> bytes) const {
     TensorInfo const& tensor = at(name);
@@ -168,6 +178,7 @@ class SafetensorsWriter {
             " bytes, at most 100000000 are allowed: write fewer tensors or shorter names");
     file_.write(std::as_bytes(std::span(&length, 1)));
     file_.write(std::as_bytes(std::span(text)));
+    bytes_ = 8 + length + offset;
     for (auto& [name, entry] : entries_) {
       entry.info.begin += 8 + length;
       entry.info.end += 8 + length;
@@ -175,6 +186,14 @@ class SafetensorsWriter {
   }
 
   std::filesystem::path const& path() const { return file_.path(); }
+
+  /// Leaves the tensors to others, which write them into the file where it stands until commit(): see
+  /// SafetensorsPieces. Whether they wrote all of them is theirs to know.
+  std::filesystem::path const& share() {
+    file_.resize(bytes_);
+    shared_ = true;
+    return file_.aside();
+  }
 
   /// Writes a whole tensor, row-major, from any contiguous range of its element type. Throws Error for a name that was
   /// not announced, another dtype or length, a second time, and where the system refuses (full disk).
@@ -202,7 +221,7 @@ class SafetensorsWriter {
   /// Puts the file in place; throws Error where a tensor was not written or the system refuses.
   void commit() {
     for (auto const& [name, entry] : entries_) {
-      if (!entry.written) refuse(entry.info, "was announced but not written");
+      if (!entry.written && !shared_) refuse(entry.info, "was announced but not written");
     }
     file_.commit();
   }
@@ -247,6 +266,40 @@ class SafetensorsWriter {
 
   AtomicFile file_;
   std::map<std::string, Entry, std::less<>> entries_;
+  std::uint64_t bytes_ = 0;  // of the whole file
+  bool shared_ = false;
+};
+
+/// Writes pieces of the tensors of a file that a SafetensorsWriter, of this process or of another, has laid out and
+/// shared. Any number of processes write at a time; pieces do not overlap.
+class SafetensorsPieces {
+ public:
+  /// `aside` is what share() answered. Throws Error where it cannot be opened.
+  explicit SafetensorsPieces(std::filesystem::path const& aside) : layout_(aside), output_(aside) {}
+
+  /// Writes elements of the row-major tensor from number `first` on. Throws Error for a name that was not announced,
+  /// another dtype, elements that the tensor does not have, and where the system refuses.
+  template <class T>
+  void write(std::string_view name, std::size_t first, std::span<T const> values) {
+    TensorInfo const& tensor = layout_.at(name);
+    require(tensor.dtype == dtype_of<T>() && first <= tensor.size() && values.size() <= tensor.size() - first,
+            layout_.path().string(), ": tensor ", detail::quoted(name), " (", name_of(tensor.dtype), ' ',
+            detail::shape_text(tensor.shape), "): cannot take ", values.size(), " elements of ", name_of(dtype_of<T>()),
+            " from element ", first);
+    output_.write_at(tensor.begin + first * sizeof(T), std::as_bytes(values));
+    written_ += values.size();
+  }
+
+  /// Elements written so far.
+  std::uint64_t written() const { return written_; }
+
+  /// Flushes to the device; nothing can be written afterwards.
+  void close() { output_.close(); }
+
+ private:
+  SafetensorsFile layout_;
+  detail::OutputFile output_;
+  std::uint64_t written_ = 0;
 };
 
 }  // namespace dchag

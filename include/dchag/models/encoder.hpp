@@ -65,6 +65,8 @@ class Encoder {
           Communicator const& group = {})
       : config_(checked(config, prefix)),
         spread_(group),
+        parameters_(&parameters),
+        first_unit_(static_cast<Index>(parameters.units().size())),
         blocks_(add_blocks(parameters, config, prefix, spread_)),
         norm_(add_norm(parameters, config, prefix, spread_)) {}
   Encoder(Encoder const&) = delete;
@@ -79,7 +81,11 @@ class Encoder {
     check(x, images);
     mark_ = context.workspace().mark();
     Rows const own = begin(context, x, images);
-    for (auto& block : blocks_) block.forward(context, own, images);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      auto const use = this->use(context, i, Pass::forward);
+      blocks_[i].forward(context, own, images);
+    }
+    auto const use = this->use(context, blocks_.size(), Pass::forward);
     norm_.forward(context, own, own);
     finish(context, own, x);
   }
@@ -90,10 +96,12 @@ class Encoder {
     check(x, images);
     auto whole = context.workspace().scope();
     Rows const own = begin(context, x, images);
-    for (auto& block : blocks_) {
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      auto const use = this->use(context, i, Pass::forward);
       auto scope = context.workspace().scope();
-      block.forward(context, own, images);
+      blocks_[i].forward(context, own, images);
     }
+    auto const use = this->use(context, blocks_.size(), Pass::forward);
     auto scope = context.workspace().scope();
     norm_.forward(context, own, own);
     finish(context, own, x);
@@ -104,8 +112,14 @@ class Encoder {
     Region region("dchag::encoder::backward");
     Rows const own = divides_rows() ? Rows(own_) : g;
     if (divides_rows()) layers::take_locations(context, spread_.locations(), g, own);
-    norm_.backward(context, own, own);
-    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) block->backward(context, own);
+    {
+      auto const use = this->use(context, blocks_.size(), Pass::backward);
+      norm_.backward(context, own, own);
+    }
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
+      auto const use = this->use(context, i, Pass::backward);
+      blocks_[i].backward(context, own);
+    }
     finish(context, own, g);
     context.workspace().release(mark_);
   }
@@ -128,6 +142,10 @@ class Encoder {
     if (divides_rows()) layers::gather_locations(context, spread_.locations(), own, x);
   }
 
+  /// Of the i-th block, or of the norm behind the last one.
+  UnitUse<Space> use(Context<Space> const& context, std::size_t i, Pass pass) const {
+    return parameters_->use(context, first_unit_ + static_cast<Index>(i), pass);
+  }
   void check(Rows const& x, Index images) const {
     require(x.columns == config_.embed && x.stride == x.columns, "encoder: rows of ", x.columns,
             " numbers at a distance of ", x.stride, " where embed = ", config_.embed,
@@ -158,6 +176,8 @@ class Encoder {
 
   TransformerConfig config_;
   Spread spread_;
+  Parameters<T, Space> const* parameters_;
+  Index first_unit_;
   std::deque<Block> blocks_;
   layers::LayerNorm<T, Space> norm_;
   std::size_t mark_ = 0;

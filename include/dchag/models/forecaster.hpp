@@ -6,6 +6,7 @@
 #include <dchag/models/patch_rows.hpp>
 #include <dchag/models/positions.hpp>
 #include <dchag/models/settings.hpp>
+#include <dchag/parallel/shard.hpp>
 #include <dchag/training/loss.hpp>
 #include <string>
 
@@ -107,7 +108,7 @@ class Forecaster {
   /// Every rank of the mesh builds it with the same arguments. Throws Error where sizes do not fit.
   Forecaster(Mesh const& mesh, Config const& config, BuildOptions options = {})
       : mesh_(mesh),
-        config_(checked(mesh, config)),
+        config_(checked(config)),
         front_end_(
             begin(parameters_), grid(), config.embed, config.heads, mesh.model(),
             channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size())),
@@ -122,6 +123,7 @@ class Forecaster {
     for (std::size_t row = 0; row < weights.size(); ++row) host(row) = static_cast<Scalar>(weights[row]);
     Kokkos::deep_copy(latitudes_, host);
     if (!options.storage) return;
+    shard<typename Set::Parallel::Shard>(parameters_, mesh_);
     parameters_.allocate(options.seed);
     detail::set_positions(*position_, config.height / config.patch, config.width / config.patch);
   }
@@ -150,7 +152,10 @@ class Forecaster {
     Index const images = batch.size(), rows = images * grid().locations();
     Rows const pixels = workspace.template push<Scalar**>(rows, head_.out());
     auto const prediction = push_images(context, images);
-    front_end_.forward(context, batch.images.data(), nullptr, grid().locations(), images);
+    {
+      auto const use = use_front_end(context, Pass::forward);
+      front_end_.forward(context, batch.images.data(), nullptr, grid().locations(), images);
+    }
     Rows const x = workspace.template push<Scalar**>(rows, config_.embed);
     embed(context, batch, x);
     encoder_.forward(context, x, images);
@@ -161,6 +166,7 @@ class Forecaster {
 
     head_.backward(context, x, pixels, x);
     encoder_.backward(context, x);
+    auto const use = use_front_end(context, Pass::backward);
     detail::pull_position_and_lead(context, images, grid().locations(), config_.embed,
                                    static_cast<Scalar const*>(x.data), batch.lead_time.data(), position_->gradients,
                                    lead_weight_->gradients, lead_bias_->gradients);
@@ -188,6 +194,7 @@ class Forecaster {
     Rows const x = context.workspace().template push<Scalar**>(rows, config_.embed);
     {
       auto inner = context.workspace().scope();
+      auto const use = use_front_end(context, Pass::forward);
       front_end_.evaluate(context, batch.images.data(), nullptr, grid().locations(), images);
       embed(context, batch, x);
     }
@@ -203,8 +210,7 @@ class Forecaster {
  private:
   using Rows = linalg::Matrix<Scalar>;
 
-  static Config const& checked(Mesh const& mesh, Config const& config) {
-    detail::check_one_shard_rank(mesh);
+  static Config const& checked(Config const& config) {
     require(config.out_channels > 0, "out_channels = ", config.out_channels, ": a forecast has at least one field");
     require(config.decoder_depth >= 0, "decoder_depth = ", config.decoder_depth, ": give the layers of the head, or 0");
     return config;
@@ -219,7 +225,11 @@ class Forecaster {
     return context.workspace().template push<Scalar****>(images, config_.out_channels, config_.height, config_.width);
   }
 
+  UnitUse<Space> use_front_end(Context<Space> const& context, Pass pass) const {
+    return parameters_.use(context, position_->unit, pass);
+  }
   void embed(Context<Space> const& context, Batch const& batch, Rows x) const {
+    auto const use = use_front_end(context, Pass::forward);
     detail::PositionAndLead<Scalar> const extra{position_->values,      lead_weight_->values, lead_bias_->values,
                                                 batch.lead_time.data(), grid().locations(),   config_.embed};
     channels::rows_from_tiles(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()),

@@ -16,8 +16,8 @@ class Head {
  public:
   using Rows = linalg::Matrix<T>;
 
-  Head(Parameters<T, Space>& parameters, Index embed, Index depth, Index out) : embed_(embed), out_(out) {
-    parameters.begin_unit("head");
+  Head(Parameters<T, Space>& parameters, Index embed, Index depth, Index out)
+      : parameters_(&parameters), unit_(parameters.begin_unit("head")), embed_(embed), out_(out) {
     for (Index i = 0; i <= depth; ++i)
       layers_.emplace_back(parameters, "head." + std::to_string(2 * i), embed, i < depth ? embed : out);
     inputs_.resize(static_cast<std::size_t>(depth), Rows(nullptr, 0, 0));
@@ -26,6 +26,7 @@ class Head {
   /// x [rows, embed] to y [rows, out]; pushes what backward needs, which the caller releases.
   void forward(Context<Space> const& context, Rows x, Rows y) {
     Region region("dchag::head::forward");
+    auto const use = parameters_->use(context, unit_, Pass::forward);
     for (Rows& input : inputs_) input = push(context, x.rows);
     auto scope = context.workspace().scope();
     Rows const activation = push(context, x.rows);
@@ -39,6 +40,7 @@ class Head {
   /// From the gradient of y that of x is written to dx, which may be x; those of the parameters are added.
   void backward(Context<Space> const& context, Rows x, Rows dy, Rows dx) {
     Region region("dchag::head::backward");
+    auto const use = parameters_->use(context, unit_, Pass::backward);
     auto scope = context.workspace().scope();
     layers_.back().bias_backward(context, dy);
     Rows gradient = dy;
@@ -60,7 +62,8 @@ class Head {
     return context.workspace().template push<T**>(rows, embed_);
   }
 
-  Index embed_, out_;
+  Parameters<T, Space> const* parameters_;
+  Index unit_, embed_, out_;
   std::deque<layers::Linear<T, Space>> layers_;
   std::vector<Rows> inputs_;  // of the GELUs
 };

@@ -6,6 +6,7 @@
 #include <dchag/models/patch_rows.hpp>
 #include <dchag/models/positions.hpp>
 #include <dchag/models/settings.hpp>
+#include <dchag/parallel/shard.hpp>
 #include <string>
 
 namespace dchag {
@@ -184,22 +185,23 @@ class MaskedAutoencoder {
       : mesh_(mesh),
         config_(config),
         front_end_(
-            begin(mesh, parameters_, "front_end"), grid(), config.embed, config.heads, mesh.model(),
+            begin(parameters_, "front_end"), grid(), config.embed, config.heads, mesh.model(),
             channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size())),
         position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02))),
         encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
-        decoder_embed_(begin(mesh, parameters_, "decoder"), "decoder_embed", config.embed, config.decoder.embed),
+        decoder_embed_(begin(parameters_, "decoder"), "decoder_embed", config.embed, config.decoder.embed),
         mask_token_(&parameters_.add("mask_token", {1, 1, config.decoder.embed}, normal(0.02))),
         decoder_position_(
             &parameters_.add("decoder.pos_embed", {1, grid().locations(), config.decoder.embed}, normal(0.02))),
         decoder_(parameters_, config.decoder, "decoder.", mesh.model()),
-        prediction_(begin(mesh, parameters_, "head"), "decoder_pred", config.decoder.embed,
-                    config.channels * grid().pixels(), predicted()) {
+        prediction_(begin(parameters_, "head"), "decoder_pred", config.decoder.embed, config.channels * grid().pixels(),
+                    predicted()) {
     require(config.mask_ratio >= 0 && config.mask_ratio < 1, "mask_ratio = ", config.mask_ratio,
             ": expected 0 <= mask_ratio < 1");
     require(config.kept() < grid().locations(), "mask_ratio = ", config.mask_ratio, " hides none of ",
             grid().locations(), " locations: use a larger ratio or a smaller patch");
     if (!options.storage) return;
+    shard<typename Set::Parallel::Shard>(parameters_, mesh_);
     parameters_.allocate(options.seed);
     detail::set_positions(*position_, config.height / config.patch, config.width / config.patch);
     detail::set_positions(*decoder_position_, config.height / config.patch, config.width / config.patch);
@@ -227,7 +229,10 @@ class MaskedAutoencoder {
     Index const images = batch.size(), locations = grid().locations(), kept = config_.kept(), hidden = locations - kept;
     Sorted const sorted = sort(context, batch);
     Rows const full = workspace.template push<Scalar**>(images * locations, config_.decoder.embed);
-    front_end_.forward(context, batch.images.data(), batch.keep.data(), kept, images);
+    {
+      auto const use = this->use(context, *position_, Pass::forward);
+      front_end_.forward(context, batch.images.data(), batch.keep.data(), kept, images);
+    }
     Rows const x = workspace.template push<Scalar**>(images * kept, config_.embed);
     add_position(context, batch.keep.data(), x);
     encoder_.forward(context, x, images);
@@ -239,9 +244,10 @@ class MaskedAutoencoder {
       Rows const rows = workspace.template push<Scalar**>(images * hidden, config_.decoder.embed);
       Rows const pixels = workspace.template push<Scalar**>(images * hidden, prediction_.out());
       detail::hidden_rows(context, images, locations, hidden, rows.columns, sorted.hidden, full.data, rows.data, false);
-      prediction_.forward(context, rows, pixels);
+      forward_prediction(context, rows, pixels);
       double const slope = 2 * weight / static_cast<double>(images * hidden * grid().pixels() * config_.channels);
       loss = error(context, batch, sorted, slope, pixels);
+      auto const use = this->use(context, prediction_.weight(), Pass::backward);
       prediction_.backward(context, rows, pixels, rows);
       mesh_.model().all_reduce(context, reshape<Scalar*, Space>(rows.data, rows.rows * rows.columns));
       detail::hidden_rows(context, images, locations, hidden, rows.columns, sorted.hidden, full.data, rows.data, true);
@@ -249,6 +255,7 @@ class MaskedAutoencoder {
     decoder_.backward(context, full);
     {
       auto inner = workspace.scope();
+      auto const use = this->use(context, *mask_token_, Pass::backward);
       Rows const visible = workspace.template push<Scalar**>(images * kept, config_.decoder.embed);
       detail::pull_fill_in(context, images, locations, config_.decoder.embed, sorted.slot,
                            static_cast<Scalar const*>(full.data), visible.data, mask_token_->gradients,
@@ -256,6 +263,7 @@ class MaskedAutoencoder {
       decoder_embed_.backward(context, x, visible, x);
     }
     encoder_.backward(context, x);
+    auto const use = this->use(context, *position_, Pass::backward);
     detail::pull_kept_position(context, images, locations, config_.embed, sorted.slot,
                                static_cast<Scalar const*>(x.data), position_->gradients);
     channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(x.data),
@@ -277,7 +285,7 @@ class MaskedAutoencoder {
       Rows const rows = context.workspace().template push<Scalar**>(images * hidden, config_.decoder.embed);
       detail::hidden_rows(context, images, grid().locations(), hidden, rows.columns, sorted.hidden, full.data,
                           rows.data, false);
-      prediction_.forward(context, rows, pixels);
+      forward_prediction(context, rows, pixels);
     }
     return error(context, batch, sorted, 0.0, pixels);
   }
@@ -290,7 +298,7 @@ class MaskedAutoencoder {
     Index const images = batch.size(), rows = images * grid().locations();
     Rows const pixels = context.workspace().template push<Scalar**>(rows, prediction_.out());
     Sorted const sorted = sort(context, batch);
-    prediction_.forward(context, decode(context, batch, sorted), pixels);
+    forward_prediction(context, decode(context, batch, sorted), pixels);
     detail::rows_to_images(context, own_grid(), images, pixels.data, prediction.data(), false);
   }
 
@@ -307,6 +315,7 @@ class MaskedAutoencoder {
     Rows const x(out.data(), count * locations, config_.embed);
     {
       auto inner = context.workspace().scope();
+      auto const use = this->use(context, *position_, Pass::forward);
       front_end_.evaluate(context, images.data(), nullptr, locations, count);
       add_position(context, nullptr, x);
     }
@@ -322,8 +331,7 @@ class MaskedAutoencoder {
     Index *slot, *hidden;
   };
 
-  static Parameters<Scalar, Space>& begin(Mesh const& mesh, Parameters<Scalar, Space>& parameters, char const* unit) {
-    detail::check_one_shard_rank(mesh);
+  static Parameters<Scalar, Space>& begin(Parameters<Scalar, Space>& parameters, char const* unit) {
     parameters.begin_unit(unit);
     return parameters;
   }
@@ -371,7 +379,15 @@ class MaskedAutoencoder {
     return sorted;
   }
 
+  UnitUse<Space> use(Context<Space> const& context, Parameter<Scalar, Space> const& of_unit, Pass pass) const {
+    return parameters_.use(context, of_unit.unit, pass);
+  }
+  void forward_prediction(Context<Space> const& context, Rows rows, Rows pixels) const {
+    auto const use = this->use(context, prediction_.weight(), Pass::forward);
+    prediction_.forward(context, rows, pixels);
+  }
   void add_position(Context<Space> const& context, Index const* keep, Rows x) const {
+    auto const use = this->use(context, *position_, Pass::forward);
     channels::rows_from_tiles(
         context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()),
         detail::PositionOfKept<Scalar>{position_->values, keep, grid().locations(), config_.embed}, x.data);
@@ -380,6 +396,7 @@ class MaskedAutoencoder {
   /// What the decoder sees: projected encoder rows x at visible locations, the mask token elsewhere, and positions.
   void decode_input(Context<Space> const& context, Index images, Sorted const& sorted, Rows x, Rows full) const {
     auto scope = context.workspace().scope();
+    auto const use = this->use(context, *mask_token_, Pass::forward);
     Rows const visible = context.workspace().template push<Scalar**>(x.rows, config_.decoder.embed);
     decoder_embed_.forward(context, x, visible);
     detail::fill_in(context, images, grid().locations(), config_.decoder.embed, sorted.slot,
@@ -395,6 +412,7 @@ class MaskedAutoencoder {
     Rows const x = context.workspace().template push<Scalar**>(images * config_.kept(), config_.embed);
     {
       auto inner = context.workspace().scope();
+      auto const use = this->use(context, *position_, Pass::forward);
       front_end_.evaluate(context, batch.images.data(), batch.keep.data(), config_.kept(), images);
       add_position(context, batch.keep.data(), x);
     }

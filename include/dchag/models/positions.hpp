@@ -11,9 +11,8 @@ namespace dchag::detail {
 template <class T, class Space>
 void set_positions(Parameter<T, Space> const& parameter, Index rows, Index columns) {
   Index const embed = parameter.shape.back(), quarter = embed / 4;
-  auto const values = parameter.template value<T**>(rows * columns, embed);
-  auto const host = Kokkos::create_mirror_view(values);
-  Kokkos::deep_copy(host, T{0});
+  Kokkos::View<T**, Kokkos::LayoutRight, Kokkos::HostSpace> const host(
+      "dchag::positions", static_cast<std::size_t>(rows * columns), static_cast<std::size_t>(embed));
   for (Index location = 0; location < rows * columns; ++location)
     for (Index i = 0; i < quarter; ++i) {
       double const frequency = std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(quarter));
@@ -22,7 +21,9 @@ void set_positions(Parameter<T, Space> const& parameter, Index rows, Index colum
       double const features[] = {std::sin(x), std::cos(x), std::sin(y), std::cos(y)};
       for (Index k = 0; k < 4; ++k) host(location, k * quarter + i) = static_cast<T>(features[k]);
     }
-  Kokkos::deep_copy(values, host);
+  auto const& kept = parameter.kept;
+  Kokkos::deep_copy(reshape<T*, Space>(kept.values, kept.count),
+                    reshape<T*, Kokkos::HostSpace>(host.data() + kept.first, kept.count));
 }
 
 }  // namespace dchag::detail

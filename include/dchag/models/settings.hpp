@@ -55,9 +55,5 @@ void check_images(char const* field, V const& images, Index batch, Index channel
           batch > 0 ? batch : 1, ", ", channels, ", ", height, ", ", width, "]");
 }
 
-inline void check_one_shard_rank(Mesh const& mesh) {
-  require(mesh.shard().size() == 1, "mesh: shard = ", mesh.shard().size(), ": leave it at 1");
-}
-
 }  // namespace detail
 }  // namespace dchag

@@ -18,8 +18,8 @@ namespace dchag {
 /// running.
 class Environment {
  public:
-  /// Starts what does not run yet, with these arguments (Kokkos takes its own out of them). All ranks call it. A
-  /// program that was not started by mpirun is a job of one rank.
+  /// Starts what does not run yet, with these arguments (Kokkos takes its own out of them). All ranks call it; where
+  /// one of several ranks cannot start, it ends the job. A program that was not started by mpirun is a job of one rank.
   Environment(int& argc, char** argv) {
     if (!detail::mpi_initialized()) {
       int provided = MPI_THREAD_SINGLE;
@@ -27,7 +27,12 @@ class Environment {
       started_mpi_ = true;
       require(provided >= MPI_THREAD_FUNNELED, "environment: this MPI does not work in a program with threads");
     }
-    start(MPI_COMM_WORLD, [&] { Kokkos::initialize(argc, argv); });
+    try {
+      start(MPI_COMM_WORLD, [&] { Kokkos::initialize(argc, argv); });
+    } catch (std::exception const& error) {
+      end_start(error.what());
+      throw;
+    }
   }
 
   /// The ranks of an MPI communicator are the world; MPI must run. All of them call it.
@@ -41,7 +46,8 @@ class Environment {
 
   ~Environment() {
     bool const unwinding = std::uncaught_exceptions() > exceptions_;
-    if (started_mpi_ && unwinding && world_.size() > 1) abort("an exception leaves the block of its environment");
+    if (started_mpi_ && unwinding && world_.size() > 1)
+      abort(world_.rank(), "an exception leaves the block of its environment");
     world_ = Communicator();
     if (started_kokkos_) Kokkos::finalize();
     if (started_mpi_) MPI_Finalize();
@@ -93,13 +99,24 @@ class Environment {
     started_kokkos_ = true;
   }
 
+  /// MPI has been started and there will be no environment to end it.
+  void end_start(std::string const& message) {
+    if (!started_mpi_) return;
+    int ranks = 1, rank = 0;
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (ranks > 1) abort(rank, message);
+    world_ = Communicator();
+    MPI_Finalize();
+  }
+
   void report_failure(std::string const& message) const {
-    if (world_.size() > 1) abort(message);
+    if (world_.size() > 1) abort(world_.rank(), message);
     std::cerr << "dchag: rank 0: " + message + "\n" << std::flush;
   }
 
-  void abort(std::string const& message) const {
-    std::cerr << "dchag: rank " + std::to_string(world_.rank()) + ": " + message + "\n" << std::flush;
+  static void abort(int rank, std::string const& message) {
+    std::cerr << "dchag: rank " + std::to_string(rank) + ": " + message + "\n" << std::flush;
     MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
   }
 

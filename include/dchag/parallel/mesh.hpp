@@ -1,7 +1,9 @@
 #pragma once
 
 #include <dchag/core/error.hpp>
+#include <dchag/parallel/agreement.hpp>
 #include <dchag/parallel/communicator.hpp>
+#include <utility>
 
 namespace dchag {
 
@@ -18,9 +20,11 @@ class Mesh {
   /// One rank; needs no MPI.
   Mesh() = default;
 
-  /// Every rank of the world calls it with the same shape. Throws where the shape does not divide the world.
+  /// Every rank of the world calls it. Throws on all of them where their shapes differ or do not divide the world.
   explicit Mesh(Communicator world, MeshShape shape = {}) : world_(std::move(world)) {
     int const ranks = world_.size(), models = shape.model, shards = shape.shard;
+    // Among a group of its own, so that the world's traffic is what its users send.
+    check_same(world_.split(0, world_.rank()), "mesh", {{"model", models}, {"shard", shards}});
     check("model", models, ranks, ranks);
     check("shard", shards, ranks / models, ranks);
     int const rank = world_.rank(), model = rank % models, replica = rank / models, shard = replica % shards;

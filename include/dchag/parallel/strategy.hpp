@@ -16,7 +16,8 @@ struct ShardAxis {};
 template <class S>
 concept ModelStrategy = std::same_as<typename S::axis, ModelAxis>;
 
-/// A strategy of the shard axis: what its ranks hold once between them instead of once each.
+/// A strategy of the shard axis: what its ranks hold once between them instead of once each. Its members say what:
+/// `state` of the optimizer, `gradients`, `values`.
 template <class S>
 concept ShardStrategy = std::same_as<typename S::axis, ShardAxis>;
 
@@ -41,18 +42,22 @@ struct Replicated {
 /// ZeRO 1: the optimizer state is divided.
 struct OptimizerShard {
   using axis = ShardAxis;
+  static constexpr bool state = true, gradients = false, values = false;
 };
 /// ZeRO 2: the gradients too.
 struct GradientShard {
   using axis = ShardAxis;
+  static constexpr bool state = true, gradients = true, values = false;
 };
 /// ZeRO 3: the parameters too.
 struct FullShard {
   using axis = ShardAxis;
+  static constexpr bool state = true, gradients = true, values = true;
 };
 /// Nothing is divided: the shard axis is one more data axis.
 struct Unsharded {
   using axis = ShardAxis;
+  static constexpr bool state = false, gradients = false, values = false;
 };
 
 namespace detail {

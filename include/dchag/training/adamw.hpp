@@ -73,8 +73,8 @@ void adamw_pass(Context<Space> const& context, Index count, AdamWStep<T> const& 
 
 enum class Gradients { keep, zero };
 
-/// What AdamW remembers of the parameters of a model: two moments of every number, in flat buffers as the parameters',
-/// and how many steps were taken.
+/// What AdamW remembers of the parameters of a model: two moments of every number that this rank updates, in flat
+/// buffers as the parameters', and how many steps were taken.
 template <class T, class Space>
 class AdamWState {
  public:
@@ -87,20 +87,23 @@ class AdamWState {
   explicit AdamWState(Parameters<T, Space> const& parameters) : parameters_(&parameters) {
     static_assert(Parameters<T, Space>::padding % lane_count<T, Space> == 0);
     require(parameters.allocated(), "AdamW: the parameters have no storage: allocate() them before");
-    for (auto const& unit : parameters.units())
-      moments_.push_back({Buffer("dchag::adamw::m " + unit.name, static_cast<std::size_t>(unit.size)),
-                          Buffer("dchag::adamw::v " + unit.name, static_cast<std::size_t>(unit.size))});
+    for (auto const& unit : parameters.units()) {
+      auto const size = static_cast<std::size_t>(unit.owned_size());
+      moments_.push_back({Buffer("dchag::adamw::m " + unit.name, size), Buffer("dchag::adamw::v " + unit.name, size)});
+    }
   }
 
-  /// One step of the optimizer on gradients times gradient_scale, at that learning rate (AdamW's own is not used); the
-  /// gradients are zeroed in the same pass, or kept.
+  /// One step of the optimizer on the gradients that this rank owns times gradient_scale, at that learning rate
+  /// (AdamW's own is not used); they are zeroed in the same pass, or kept.
   void step(Context<Space> const& context, AdamW const& adamw, double learning_rate, double gradient_scale = 1,
             Gradients gradients = Gradients::zero) {
     detail::AdamWStep<T> const constants(adamw, learning_rate, gradient_scale, steps_ + 1);
     for (std::size_t i = 0; i < moments_.size(); ++i) {
       auto const& unit = parameters_->units()[i];
-      detail::adamw_pass(context, unit.size, constants, unit.values.data(), unit.gradients.data(),
-                         moments_[i].first.data(), moments_[i].second.data(), gradients == Gradients::zero);
+      for (OwnedRange const& range : unit.owned)
+        detail::adamw_pass(context, range.count, constants, parameters_->owned_values(unit, range),
+                           parameters_->owned_gradients(unit, range), moments_[i].first.data() + range.at,
+                           moments_[i].second.data() + range.at, gradients == Gradients::zero);
     }
     if (!context.dry()) ++steps_;
   }
@@ -108,8 +111,15 @@ class AdamWState {
   Index steps() const { return steps_; }
   void set_steps(Index steps) { steps_ = steps; }
 
-  /// In the order of the units of the parameters.
+  /// In the order of the units of the parameters, each of the unit's owned ranges one behind the other.
   std::vector<Moments> const& moments() const { return moments_; }
+
+  /// Of all moments on this rank.
+  std::size_t bytes() const {
+    std::size_t elements = 0;
+    for (Moments const& moments : moments_) elements += moments.first.size() + moments.second.size();
+    return elements * sizeof(T);
+  }
 
  private:
   Parameters<T, Space> const* parameters_;

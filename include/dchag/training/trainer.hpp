@@ -8,6 +8,7 @@
 #include <dchag/core/context.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/workspace.hpp>
+#include <dchag/parallel/shard.hpp>
 #include <dchag/training/adamw.hpp>
 #include <dchag/training/clip.hpp>
 #include <dchag/training/report.hpp>
@@ -15,6 +16,7 @@
 #include <dchag/training/trainable.hpp>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <ranges>
 #include <span>
 #include <utility>
@@ -29,8 +31,11 @@ struct TrainerOptions {
 };
 
 /// Trains a model: gradients averaged over the batches of a step and over the replicas of the mesh, clipped by their
-/// global norm, AdamW, a learning-rate schedule. All ranks of the mesh call its functions together, each with batches
-/// of its own.
+/// global norm, AdamW, a learning-rate schedule. All ranks of the mesh call its functions together, the model ranks of
+/// a replica with the same images, each replica with its own.
+///
+/// What the ranks of the shard axis divide is what the model's parameters were given to shard() for: nothing, where it
+/// did not call it.
 ///
 /// The workspace is measured by a dry run of the model and allocated once, before the first step; steps allocate
 /// nothing. It grows when a batch of more images comes than any before.
@@ -60,7 +65,8 @@ class Trainer {
         optimizer_(optimizer),
         schedule_(std::move(schedule)),
         options_(options),
-        state_(model.parameters()) {
+        state_(model.parameters()),
+        exchange_(shard_exchange(model.parameters(), model.mesh())) {
     optimizer_.check();
     require(options_.clip >= 0, "trainer: clip = ", options_.clip,
             ": give the largest norm of the gradients, or 0 for none");
@@ -80,7 +86,9 @@ class Trainer {
   void plan(Batch const& batch) {
     Workspace<Space> measuring;
     Context<Space> const dry(measuring, space_);
+    if (exchange_ != nullptr) exchange_->begin_plan();
     model_->gradients(dry, batch, 1.0);
+    if (exchange_ != nullptr) exchange_->end_plan();
     gradient_norm(dry, model_->parameters());
     model_->evaluate(dry, batch);
     reserve(measuring);
@@ -105,18 +113,21 @@ class Trainer {
     return update();
   }
 
-  /// The mean loss over all images of the batches of all replicas, without gradients. Throws where there is none.
+  /// The mean loss over all images of the batches of all replicas, without gradients. Throws where there is none, and
+  /// where values are sharded and the ranks of a shard axis have different numbers of batches.
   template <std::ranges::input_range Batches>
   requires std::convertible_to<std::ranges::range_reference_t<Batches>, Batch const&> double evaluate(
       Batches&& batches) {
     std::array<double, 2> sums{};  // of losses, of images
     auto scope = workspace_.scope();
     for (Batch const& batch : batches) {
+      check_others_evaluate(1);
       Index const images = static_cast<Index>(batch.size());
       if (images > evaluated_) plan_evaluation(batch);
       sums[0] += static_cast<double>(images) * model_->evaluate(Context<Space>(workspace_, space_), batch);
       sums[1] += static_cast<double>(images);
     }
+    check_others_evaluate(0);
     sums = model_->mesh().replicas().all_reduce(sums);
     require(sums[1] > 0, "trainer: evaluation of no images: give at least one batch");
     return sums[0] / sums[1];
@@ -149,6 +160,16 @@ class Trainer {
     evaluated_ = static_cast<Index>(batch.size());
   }
 
+  /// Ranks that gather values from each other run forward passes together.
+  void check_others_evaluate(int batches) const {
+    if (!model_->parameters().shard().values) return;
+    int const ranks = model_->mesh().shard().all_reduce(batches);
+    require(
+        ranks == batches * model_->mesh().shard().size(), "trainer: evaluation of ",
+        "different numbers of batches on the ranks of the shard axis, which gather parameters from each other: give "
+        "each rank as many");
+  }
+
   void reserve(Workspace<Space> const& measured) {
     if (workspace_.measuring() || measured.peak() > workspace_.capacity()) workspace_.allocate(measured.peak());
   }
@@ -158,6 +179,7 @@ class Trainer {
       if (static_cast<Index>(batch.size()) > trained_) plan(batch);
       Context<Space> const context(workspace_, space_);
       if (pending_ == 0) begin(context);
+      if (exchange_ != nullptr) exchange_->begin_batch(pending_ == 0, pending_ + 1 == batches);
       double const weight = 1.0 / static_cast<double>(batches * model_->mesh().replicas().size());
       loss_ += model_->gradients(context, batch, weight);
       context.fence("dchag::trainer::gradients");  // the batch may go, or be filled again
@@ -175,16 +197,17 @@ class Trainer {
     clean_ = false;
   }
 
-  /// Ends a step: the gradients of all replicas are there.
+  /// Ends a step: the batches of all replicas are done.
   double update() {
     Context<Space> const context(workspace_, space_);
     Communicator const& replicas = model_->mesh().replicas();
-    for (auto const& unit : model_->parameters().units()) replicas.all_reduce(context, unit.gradients);
+    if (exchange_ != nullptr) exchange_->complete(context);
     auto const [loss_sum, images] =
         replicas.all_reduce(std::array<double, 2>{loss_ / static_cast<double>(pending_), images_});
     double const loss = loss_sum / replicas.size(), rate = optimizer_.learning_rate * schedule_(steps());
     bool const clips = options_.clip > 0;
-    double const norm = clips ? gradient_norm(context, model_->parameters()) : std::numeric_limits<double>::quiet_NaN();
+    double const norm =
+        clips ? gradient_norm(context, model_->parameters(), model_->mesh()) : std::numeric_limits<double>::quiet_NaN();
     if (!std::isfinite(loss) || (clips && !std::isfinite(norm))) {
       discard();
       fail("trainer: step ", steps() + 1, ": the loss is ", loss, " and the norm of the gradients ", norm,
@@ -192,9 +215,11 @@ class Trainer {
            "learning rate");
     }
     state_.step(context, optimizer_, rate, clips ? clip_scale(norm, options_.clip) : 1.0, Gradients::zero);
+    if (exchange_ != nullptr) exchange_->publish(context);
     context.fence("dchag::trainer::step");
     discard();
-    clean_ = true;
+    Shard const& shard = model_->parameters().shard();
+    clean_ = shard.count == 1 || shard.gradients;  // else only the owned ones are zero
     double const seconds = std::chrono::duration<double>(Clock::now() - began_).count();
     report_ = {steps(), options_.total, loss, rate, norm, seconds, images / seconds};
     for (auto const& callback : callbacks_) callback(report_);
@@ -213,6 +238,7 @@ class Trainer {
   Rate schedule_;
   TrainerOptions options_;
   AdamWState<Scalar, Space> state_;
+  std::shared_ptr<ShardExchange<Scalar, Space>> exchange_;  // none on one rank
   Space space_;
   Workspace<Space> workspace_;
   std::vector<Callback> callbacks_;
