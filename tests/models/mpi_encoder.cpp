@@ -90,6 +90,13 @@ Vector whole_gradient(dchag::Parameter<double, Space> const& parameter) {
   return whole;
 }
 
+/// Whether the numbers are those of the first rank, bit for bit.
+bool as_on_first_rank(Vector const& values) {
+  Vector first = values;
+  MPI_Bcast(first.data(), static_cast<int>(first.size()), MPI_DOUBLE, 0, MPI_COMM_WORLD);
+  return first == values;
+}
+
 struct Pass {
   Vector output, input_gradient, evaluated;
   std::vector<std::string> names;
@@ -141,6 +148,8 @@ void same(Pass const& found, Pass const& expected) {
   CHECK(difference(found.output, expected.output) < 1e-10);
   CHECK(difference(found.input_gradient, expected.input_gradient) < 1e-10);
   CHECK(found.evaluated == found.output);
+  CHECK(as_on_first_rank(found.output));
+  CHECK(as_on_first_rank(found.input_gradient));
   REQUIRE(found.names == expected.names);
   double largest = 0;
   for (auto const& gradient : expected.gradients) largest = std::max(largest, magnitude(gradient));
@@ -215,6 +224,16 @@ Traffic operator+(Traffic a, Traffic const& b) {
   plus(a.reduce_scatter, b.reduce_scatter);
   plus(a.all_to_all, b.all_to_all);
   return a;
+}
+
+/// Numbers that forward leaves on the workspace for backward.
+template <class Strategy>
+Index kept(Sizes const& sizes, Communicator const& group) {
+  Parameters parameters;
+  Encoder<double, Space, false, Strategy> encoder(parameters, sizes.config(), "", group);
+  dchag::Workspace<Space> workspace;
+  encoder.forward(dchag::Context<Space>(workspace), {nullptr, sizes.rows(), sizes.embed()}, sizes.images);
+  return static_cast<Index>(workspace.used() / sizeof(double));
 }
 
 template <class Strategy>
@@ -314,4 +333,19 @@ TEST_CASE_TEMPLATE("heads that do not divide the ranks are refused where heads a
   CHECK(complaint<Strategy>({.embed = 840, .heads = group.size(), .depth = 1}, group) == "");
   CHECK(complaint<Sequence>(config, group) == "");
   CHECK(complaint<Replicated>(config, group) == "");
+}
+
+TEST_CASE("what is kept for backward is divided among the ranks") {
+  Communicator const group(MPI_COMM_WORLD);
+  Index const ranks = group.size();
+  if (ranks == 1) return;
+  Sizes const sizes{2, 16 * ranks, ranks, 4, 3, 16 * ranks}, odd{2, 16 * ranks, ranks + 1, 4, 3, 16 * (ranks + 1)};
+  auto const block = [](Sizes const& s) { return 10 * s.embed() + s.heads + 2; };  // numbers a row, on one rank
+  Index const rows = sizes.rows(), own = rows / ranks, width = sizes.embed(), depth = sizes.depth;
+  CHECK(kept<Replicated>(sizes, group) == rows * (depth * block(sizes) + width + 1));
+  CHECK(kept<HeadParallel>(sizes, group) ==
+        rows * depth * (2 * width + 2) + own * depth * (8 * width + sizes.heads) + rows * (width + 1));
+  CHECK(kept<TensorSequence>(sizes, group) == own * (depth * block(sizes) + width + 1 + width));
+  CHECK(kept<Sequence>(sizes, group) == own * (depth * (block(sizes) + width) + width + 1 + width));
+  CHECK(kept<Sequence>(odd, group) == own * (depth * block(odd) + odd.embed() + 1 + odd.embed()));
 }
