@@ -1,0 +1,171 @@
+#pragma once
+
+#include <doctest/doctest.h>
+#include <mpi.h>
+
+#include <algorithm>
+#include <cmath>
+#include <dchag/dchag.hpp>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "space.hpp"
+
+namespace dchag::tests {
+
+using Numbers = std::vector<double>;
+
+template <class T>
+Kokkos::View<T*, Space> on_device(std::vector<T> const& host) {
+  Kokkos::View<T*, Space> const view("device", host.size());
+  Kokkos::deep_copy(view, Kokkos::View<T const*, Kokkos::HostSpace>(host.data(), host.size()));
+  return view;
+}
+inline Numbers drawn_numbers(Index count, std::uint64_t seed, std::string const& name) {
+  Numbers all(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = 0.5 * random_normal(random_key(seed, name), i);
+  return all;
+}
+
+/// Draws small numbers in a sequence that is the same on every rank.
+class Draws {
+ public:
+  explicit Draws(std::uint64_t seed) : key_(random_key(seed, "draws")) {}
+  Index below(Index bound) {
+    return static_cast<Index>(random_bits(key_, drawn_++) % static_cast<std::uint64_t>(bound));
+  }
+
+ private:
+  std::uint64_t key_, drawn_ = 0;
+};
+
+/// Shapes of the mesh that a job of that many ranks can have.
+inline std::vector<MeshShape> shapes_of(int ranks) {
+  std::vector<MeshShape> shapes;
+  for (int model = 1; model <= ranks; ++model)
+    for (int shard = 1; shard <= ranks / model; ++shard)
+      if (ranks % (model * shard) == 0) shapes.push_back({model, shard});
+  return shapes;
+}
+
+/// Of images [B, channels, plane] those from the first-th on, and of each some channels.
+inline Numbers part_of(Numbers const& images, Index channels, Index plane, Index first, Index count,
+                       std::vector<Index> const& own) {
+  Numbers part;
+  for (Index b = first; b < first + count; ++b)
+    for (Index c : own) {
+      auto const from = images.begin() + (b * channels + c) * plane;
+      part.insert(part.end(), from, from + plane);
+    }
+  return part;
+}
+
+inline std::vector<Index> all_channels(Index count) {
+  std::vector<Index> all;
+  for (Index c = 0; c < count; ++c) all.push_back(c);
+  return all;
+}
+
+/// A masked autoencoder's batches.
+template <class Model>
+struct AutoencoderBatches {
+  Kokkos::View<double*, Space> images;
+  Kokkos::View<Index*, Space> keep;
+
+  AutoencoderBatches(Model const& model, std::uint64_t seed, Index all, Index first, Index count) {
+    auto const& config = model.config();
+    Index const plane = config.height * config.width;
+    images = on_device(part_of(drawn_numbers(all * config.channels * plane, seed, "images"), config.channels, plane,
+                               first, count, model.own_channels()));
+    std::vector<Index> visible;
+    for (Index b = first; b < first + count; ++b)
+      for (Index k = 0; k < config.kept(); ++k) visible.push_back((k + 3 * b) % config.locations());
+    keep = on_device(visible);
+  }
+  typename Model::Batch batch(Model const& model, Index count) const {
+    auto const& config = model.config();
+    return {
+        reshape<double const****, Space>(static_cast<double const*>(images.data()), count,
+                                         static_cast<Index>(model.own_channels().size()), config.height, config.width),
+        reshape<Index const**, Space>(static_cast<Index const*>(keep.data()), count, config.kept())};
+  }
+};
+
+/// A forecaster's.
+template <class Model>
+struct ForecasterBatches {
+  Kokkos::View<double*, Space> images, target, lead;
+
+  ForecasterBatches(Model const& model, std::uint64_t seed, Index all, Index first, Index count) {
+    auto const& config = model.config();
+    Index const plane = config.height * config.width;
+    images = on_device(part_of(drawn_numbers(all * config.channels * plane, seed, "images"), config.channels, plane,
+                               first, count, model.own_channels()));
+    target = on_device(part_of(drawn_numbers(all * config.out_channels * plane, seed, "target"), config.out_channels,
+                               plane, first, count, all_channels(config.out_channels)));
+    lead = on_device(part_of(drawn_numbers(all, seed, "lead"), 1, 1, first, count, {0}));
+  }
+  typename Model::Batch batch(Model const& model, Index count) const {
+    auto const& config = model.config();
+    auto const fields = [&](auto const& data, Index channels) {
+      return reshape<double const****, Space>(static_cast<double const*>(data.data()), count, channels, config.height,
+                                              config.width);
+    };
+    return {fields(images, static_cast<Index>(model.own_channels().size())), fields(target, config.out_channels),
+            reshape<double const*, Space>(static_cast<double const*>(lead.data()), count)};
+  }
+};
+
+/// Three steps of training, clipped and with accumulation, on a mesh and on one rank: losses, norms and the parameters,
+/// which go through a checkpoint, are the same.
+template <class Model, template <class> class Batches>
+void check_training(MeshShape shape, typename Model::Config const& config, std::uint64_t seed) {
+  Communicator const world(MPI_COMM_WORLD);
+  CAPTURE(shape.model);
+  CAPTURE(shape.shard);
+  CAPTURE(seed);
+  Mesh const mesh(world, shape);
+  Index const each = 2, halves = 2, replicas = mesh.replicas().size(), all = each * halves * replicas;
+  Model one(Mesh(), config, {.seed = seed}), many(mesh, config, {.seed = seed});
+  AdamW const adamw{.learning_rate = 1e-2, .epsilon = 1e-6};
+  TrainerOptions const options{.clip = 0.05, .accumulate = halves};
+  Trainer alone(one, adamw, ConstantRate(), options), together(many, adamw, ConstantRate(), options);
+  for (std::uint64_t step = 0; step < 3; ++step) {
+    double expected = 0, found = 0;
+    for (Index half = 0; half < halves; ++half) {
+      Batches<Model> const whole(one, seed + step, all, half * each * replicas, each * replicas),
+          own(many, seed + step, all, (half * replicas + mesh.replicas().rank()) * each, each);
+      expected = alone.step(whole.batch(one, each * replicas));
+      found = together.step(own.batch(many, each));
+    }
+    CHECK(std::fabs(found - expected) <= 1e-10 * std::fabs(expected));
+    CHECK(std::fabs(together.report().gradient_norm - alone.report().gradient_norm) <= 1e-9 * alone.report().gradient_norm);
+  }
+  auto const path = std::filesystem::temp_directory_path() /
+                    ("dchag_mesh_case_" + std::to_string(world.size()) + "_" + std::to_string(seed) + ".safetensors");
+  save(many, together, path);
+  Model read(Mesh(), config, {.seed = seed + 1});
+  load(read, path);
+  world.barrier();
+  if (world.rank() == 0) std::filesystem::remove(path);
+  for (auto const& parameter : one.parameters().all()) {
+    CAPTURE(parameter.name);
+    auto const host = [](auto const& p) {
+      return Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), p.template value<double*>(p.size()));
+    };
+    auto const expected = host(parameter), found = host(*read.parameters().find(parameter.name));
+    double largest = 0, difference = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      largest = std::fmax(largest, std::fabs(expected(i)));
+      difference = std::fmax(difference, std::fabs(expected(i) - found(i)));
+    }
+    CHECK(difference <= 1e-9 * std::fmax(largest, 1e-2));
+  }
+  Batches<Model> const whole(one, seed + 9, all, 0, each * replicas),
+      own(many, seed + 9, all, mesh.replicas().rank() * each, each);
+  double const expected = alone.evaluate(whole.batch(one, each * replicas));
+  CHECK(std::fabs(together.evaluate(own.batch(many, each)) - expected) <= 1e-9 * expected);
+}
+
+}  // namespace dchag::tests

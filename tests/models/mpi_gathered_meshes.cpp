@@ -1,0 +1,55 @@
+#include "models/mesh_case.hpp"
+
+using namespace dchag;
+using tests::Draws;
+
+namespace {
+
+/// Trees whose first level has 8 groups: Gather takes 1, 2, 4 and 8 model ranks.
+template <class... Policies>
+void check(std::uint64_t seed) {
+  using Model = Forecaster<Precision<double>, dchag::Space<tests::Space>, Join<Gather>, Policies...>;
+  for (MeshShape shape : tests::shapes_of(Communicator(MPI_COMM_WORLD).size())) {
+    if (8 % shape.model != 0) continue;
+    Draws draws(seed += 100);
+    Index const model = shape.model, heads = model * (1 + draws.below(2)), patch = 1 + draws.below(2);
+    ForecasterConfig config;
+    config.channels = 8 * (1 + draws.below(3));
+    config.out_channels = 1 + draws.below(3);
+    config.height = patch * (2 + draws.below(3));
+    config.width = patch * (2 + draws.below(3));
+    config.patch = patch;
+    config.embed = heads * (2 + draws.below(3));
+    config.heads = heads;
+    config.depth = 1 + draws.below(2);
+    config.mlp_ratio = 1.5;
+    config.decoder_depth = 1;
+    tests::check_training<Model, tests::ForecasterBatches>(shape, config, seed);
+  }
+}
+
+using Shallow = Tree<Linear<8>, CrossAttention<1>>;
+using Deep = Tree<CrossAttention<8>, CrossAttention<2>, Linear<1>>;
+
+}  // namespace
+
+TEST_CASE("forecasters of gathered tokens, tensor-parallel, train as on one rank with every strategy of shards") {
+  check<Shallow, Parallel<Tensor, Unsharded>>(1);
+  check<Deep, Parallel<Tensor, OptimizerShard>>(2);
+  check<Shallow, Parallel<Tensor, GradientShard>, Evaluate<Materialized>>(3);
+  check<Deep, Parallel<Tensor, FullShard>>(4);
+}
+
+TEST_CASE("forecasters of gathered tokens, sequence-parallel, train as on one rank with every strategy of shards") {
+  check<Deep, Parallel<Sequence, Unsharded>>(5);
+  check<Shallow, Parallel<Sequence, OptimizerShard>>(6);
+  check<Deep, Parallel<Sequence, GradientShard>, Recompute<Everything>>(7);
+  check<Shallow, Parallel<Sequence, FullShard>>(8);
+}
+
+TEST_CASE("forecasters of gathered tokens, whole on every rank, train as on one rank with every strategy of shards") {
+  check<Shallow, Parallel<Replicated, Unsharded>>(9);
+  check<Deep, Parallel<Replicated, OptimizerShard>, Evaluate<Materialized>>(10);
+  check<Shallow, Parallel<Replicated, GradientShard>>(11);
+  check<Deep, Parallel<Replicated, FullShard>, Recompute<Blocks>>(12);
+}
