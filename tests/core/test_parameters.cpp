@@ -144,3 +144,109 @@ TEST_CASE("a divided parameter holds the entries of its ranges, drawn as they st
   CHECK_THROWS_WITH_AS(Parameters<double>().add("weight", {3, 5}, normal(1), dchag::Placement::divided(3, 4, 1, {})),
                        "parameter weight: is divided as 3 x 4 x 1 elements, but has 15", dchag::Error);
 }
+
+TEST_CASE("a unit has its summed parameters first, then the copied, then the divided ones") {
+  Parameters<float> parameters;
+  auto const& divided = parameters.add("divided", {4, 10}, normal(1), dchag::Placement::divided(1, 4, 10, {{1, 2}}));
+  auto const& copied = parameters.add("copied", {40}, normal(1));
+  auto const& summed = parameters.add("summed", {33}, normal(1), dchag::Placement::summed());
+  parameters.allocate(1);
+  auto const& unit = parameters.units().front();
+  CHECK(summed.values == unit.values.data());
+  CHECK(copied.values == unit.values.data() + 64);
+  CHECK(divided.values == unit.values.data() + 128);
+  CHECK(unit.summed == 64);
+  CHECK(unit.shared == 128);
+  CHECK(unit.size == 160);
+  CHECK(unit.owned == std::vector<dchag::OwnedRange>{{0, 160, 0}});
+  CHECK(copied.kept.values == copied.values);
+  CHECK(copied.kept.count == 40);
+  CHECK(unit.parameters.front() == &divided);
+}
+
+TEST_CASE("of values that are kept by slices each shard has its own, of what is summed and of the rest") {
+  Parameters<double> whole;
+  auto const build = [](Parameters<double>& parameters) {
+    parameters.begin_unit("one");
+    parameters.add("a", {100}, normal(1));
+    parameters.add("b", {70}, normal(1), dchag::Placement::summed());
+    CHECK(parameters.begin_unit("two") == 1);
+    parameters.add("c", {3}, normal(1));
+  };
+  build(whole);
+  whole.allocate(5);
+  std::vector<Index> seen(3, 0);
+  for (int index = 0; index < 3; ++index) {
+    Parameters<double> parts;
+    build(parts);
+    parts.keep({index, 3, true, true}, nullptr);
+    parts.allocate(5);
+    auto const &one = parts.units()[0], &two = parts.units()[1];
+    // 70 summed numbers are padded to 96, 100 others to 192, 3 to 96: three slices of 32, 64 and 32.
+    CHECK(one.size == 96 + 192);
+    CHECK(one.owned == std::vector<dchag::OwnedRange>{{32 * index, 32, 0}, {96 + 64 * index, 64, 32}});
+    CHECK(two.owned == std::vector<dchag::OwnedRange>{{32 * index, 32, 0}});
+    CHECK(parts.section(one.owned[1]) == dchag::Range{96, 192});
+    CHECK(one.values.size() == 96);
+    CHECK(one.gradients.size() == 96);
+    // Two rooms of 288 for values and for gradients each, 96 that arrive, and the slices.
+    CHECK(parts.bytes() == (4 * 288 + 96 + 2 * (96 + 32)) * sizeof(double));
+    std::size_t which = 0;
+    for (char const* name : {"a", "b", "c"}) {
+      auto const& kept = parts.find(name)->kept;
+      auto const expected = values(whole, name), slice = host<double>(kept.values, kept.count);
+      for (Index i = 0; i < kept.count; ++i)
+        CHECK(slice[static_cast<std::size_t>(i)] == expected[static_cast<std::size_t>(kept.first + i)]);
+      CHECK((kept.count == 0 || kept.first == seen[which]));
+      seen[which++] += kept.count;
+    }
+    auto const all = host<double>(one.values.data(), 96);
+    for (std::size_t i = index == 2 ? 6 : 32; i < 32; ++i) CHECK(all[i] == 0);  // padding
+  }
+  CHECK(seen == std::vector<Index>{100, 70, 3});
+  Parameters<double> late;
+  late.allocate(1);
+  CHECK_THROWS_WITH_AS(late.keep({0, 2}, nullptr), "parameters are sharded after allocation: shard them before",
+                       dchag::Error);
+  CHECK_THROWS_WITH_AS(Parameters<double>().keep({2, 2}, nullptr), "shard 2 of 2: there is none", dchag::Error);
+}
+
+namespace {
+
+struct Recorder : dchag::UnitHooks<Space> {
+  std::string* log;
+  explicit Recorder(std::string* log) : log(log) {}
+  void begin(dchag::Context<Space> const&, Index unit, dchag::Pass pass) override { write('(', unit, pass); }
+  void end(dchag::Context<Space> const&, Index unit, dchag::Pass pass) override { write(')', unit, pass); }
+  void values_changed() override { *log += '!'; }
+  void write(char what, Index unit, dchag::Pass pass) const {
+    (*log += what) += std::to_string(unit) + (pass == dchag::Pass::forward ? "f " : "b ");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("hooks are called around a use, but not at the end of one that an exception leaves") {
+  Parameters<double> parameters;
+  dchag::Workspace<Space> workspace(0);
+  dchag::Context<Space> const context(workspace);
+  { auto const use = parameters.use(context, 0, dchag::Pass::forward); }  // there are none
+  parameters.values_changed();
+  std::string log;
+  parameters.set_hooks(std::make_shared<Recorder>(&log));
+  {
+    auto const use = parameters.use(context, 3, dchag::Pass::forward);
+    CHECK(log == "(3f ");
+  }
+  CHECK(log == "(3f )3f ");
+  log.clear();
+  try {
+    auto const use = parameters.use(context, 1, dchag::Pass::backward);
+    dchag::fail("left");
+  } catch (dchag::Error const&) {
+    auto const use = parameters.use(context, 2, dchag::Pass::backward);
+  }
+  CHECK(log == "(1b (2b )2b ");
+  parameters.values_changed();
+  CHECK(log == "(1b (2b )2b !");
+}

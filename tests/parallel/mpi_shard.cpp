@@ -47,7 +47,7 @@ TEST_CASE("every mesh starts with the values of one rank, and keeps of them what
       largest = std::max(largest, whole);
       largest_slice = std::max(largest_slice, slice);
     }
-    if (slices > 1) expected += largest_slice + (Strategy::values ? largest : 0) + (Strategy::gradients ? largest : 0);
+    if (slices > 1) expected += largest_slice + 2 * largest * (Strategy::values + Strategy::gradients);
     CHECK(model.parameters().bytes() == expected * sizeof(double));
   });
 }
@@ -68,7 +68,7 @@ TEST_CASE("gradients that a rank owns are those of one rank on all images, over 
     Index const batch = images / replicas / 2, first = 2 * batch * mesh.replicas().rank();
     double loss = 0;
     for (int round = 0; round < 2; ++round) {
-      if (exchange != nullptr) exchange->begin_batch(round == 0, round == 1);
+      if (exchange != nullptr) exchange->begin_batch(context, round == 0, round == 1);
       loss += model.gradients(context, {first + round * batch, batch}, 0.5 / replicas) / 2;
     }
     if (exchange != nullptr) exchange->complete(context);
@@ -101,6 +101,8 @@ TEST_CASE("parameters stand whole in a use, whatever is kept, and are gathered o
   CHECK(gathers() == 2 * several);
   check(2, Pass::backward);
   CHECK(gathers() == 2 * several);
+  check(1, Pass::backward);  // still in the other room
+  CHECK(gathers() == 2 * several);
   check(0, Pass::forward);  // two sections
   CHECK(gathers() == 4 * several);
   parameters.values_changed();
@@ -115,7 +117,7 @@ TEST_CASE("a backward pass that comes after the gradients were reduced is an err
   Workspace<tests::Space> workspace(1 << 20);
   Context<tests::Space> const context(workspace);
   auto const exchange = shard_exchange(model.parameters(), model.mesh());
-  exchange->begin_batch(true, true);
+  exchange->begin_batch(context, true, true);
   model.gradients(context, {0, 2}, 1.0);
   CHECK_THROWS_WITH_AS(model.gradients(context, {0, 2}, 1.0),
                        "shard unit third: a second backward pass to one batch, after its gradients were reduced: make "

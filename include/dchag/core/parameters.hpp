@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <dchag/core/context.hpp>
 #include <dchag/core/error.hpp>
@@ -182,17 +183,19 @@ class Parameters {
       largest_unit = std::max(largest_unit, unit.size);
       largest_slice = std::max(largest_slice, unit.owned_size());
     }
-    if (shard_.values) whole_values_ = buffer("dchag::values of a unit", largest_unit);
-    if (shard_.gradients) whole_gradients_ = buffer("dchag::gradients of a unit", largest_unit);
+    for (std::size_t room = 0; room < rooms; ++room) {
+      if (shard_.values) whole_values_[room] = buffer("dchag::values of a unit", largest_unit);
+      if (shard_.gradients) whole_gradients_[room] = buffer("dchag::gradients of a unit", largest_unit);
+    }
     if (shard_.count > 1) arriving_ = buffer("dchag::gradients of a slice", largest_slice);
     for (auto& unit : units_) {
       unit.values = buffer("dchag::values " + unit.name, shard_.values ? unit.owned_size() : unit.size);
       unit.gradients = buffer("dchag::gradients " + unit.name, shard_.gradients ? unit.owned_size() : unit.size);
-      T* const values = shard_.values ? whole_values_.data() : unit.values.data();
+      T* const values = shard_.values ? whole_values_[0].data() : unit.values.data();
       point_values(unit, values);
-      point_gradients(unit, shard_.gradients ? whole_gradients_.data() : unit.gradients.data());
+      point_gradients(unit, shard_.gradients ? whole_gradients_[0].data() : unit.gradients.data());
       for (auto* parameter : unit.parameters) set_kept(unit, *parameter);
-      if (shard_.values) Kokkos::deep_copy(whole_values_, T{0});
+      if (shard_.values) Kokkos::deep_copy(whole_values_[0], T{0});
       for (auto* parameter : unit.parameters) draw(*parameter, seed);
       for (OwnedRange const& range : unit.owned)
         if (shard_.values)
@@ -214,9 +217,11 @@ class Parameters {
     if (hooks_ != nullptr) hooks_->values_changed();
   }
 
-  /// Room for one whole unit, where slices of values or of gradients are kept, and for what arrives of one slice.
-  Buffer const& whole_values() const { return whole_values_; }
-  Buffer const& whole_gradients() const { return whole_gradients_; }
+  /// Rooms for one whole unit each, where slices of values or of gradients are kept: one is used while the other fills
+  /// or empties. And room for what arrives of one slice.
+  static constexpr std::size_t rooms = 2;
+  Buffer const& whole_values(std::size_t room) const { return whole_values_[room]; }
+  Buffer const& whole_gradients(std::size_t room) const { return whole_gradients_[room]; }
   Buffer const& arriving() const { return arriving_; }
 
   /// The parameters of a unit stand in this buffer of the whole unit.
@@ -225,6 +230,11 @@ class Parameters {
   }
   static void point_gradients(ShardUnit<T, Space> const& unit, T* whole) {
     for (auto* parameter : unit.parameters) parameter->gradients = whole + parameter->offset;
+  }
+
+  /// The slices of all ranks, of which the owned range is this one's.
+  Range section(OwnedRange const& range) const {
+    return {range.begin - shard_.index * range.count, shard_.count * range.count};
   }
 
   /// Where the owned range of a unit is kept.
@@ -256,7 +266,9 @@ class Parameters {
 
   /// Of all buffers of values and gradients on this rank.
   std::size_t bytes() const {
-    std::size_t elements = whole_values_.size() + whole_gradients_.size() + arriving_.size();
+    std::size_t elements = arriving_.size();
+    for (std::size_t room = 0; room < rooms; ++room)
+      elements += whole_values_[room].size() + whole_gradients_[room].size();
     for (auto const& unit : units_) elements += unit.values.size() + unit.gradients.size();
     return elements * sizeof(T);
   }
@@ -369,7 +381,8 @@ class Parameters {
   Hold hold_;
   Shard shard_;
   std::shared_ptr<UnitHooks<Space>> hooks_;
-  Buffer whole_values_, whole_gradients_, arriving_;
+  std::array<Buffer, rooms> whole_values_, whole_gradients_;
+  Buffer arriving_;
   bool allocated_ = false;
 };
 

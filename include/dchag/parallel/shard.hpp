@@ -4,6 +4,8 @@
 #include <dchag/core/error.hpp>
 #include <dchag/core/parameters.hpp>
 #include <dchag/core/types.hpp>
+#include <dchag/parallel/detail/gathered_units.hpp>
+#include <dchag/parallel/detail/reduced_units.hpp>
 #include <dchag/parallel/mesh.hpp>
 #include <dchag/parallel/strategy.hpp>
 #include <memory>
@@ -12,55 +14,46 @@
 
 namespace dchag {
 
-namespace detail {
-
-template <class T, class Space>
-void add_flat(Context<Space> const& context, Index count, T const* from, T* to) {
-  context.loop(
-      "dchag::shard::add", count, KOKKOS_LAMBDA(Index i) { to[i] += from[i]; });
-}
-
-}  // namespace detail
-
 /// Brings the values of a unit to the ranks that use it, and its gradients to those that own them, over the axes of a
 /// mesh:
 ///
-/// - values that are kept by slices (ZeRO 3) are gathered over the shard axis into room for one unit when it is used;
-/// - gradients that are kept by slices (ZeRO 2 and 3) are collected in room for one unit while its backward pass runs,
-///   then reduced over the shard axis and added to the slice;
-/// - at the last batch of a step a unit is *completed* as soon as its backward pass is done: its gradients become the
-///   sums over the shard axis (ZeRO 1), over the model axis where they are partial, and over the data axis.
+/// - values that are kept by slices (ZeRO 3) are gathered over the shard axis into room for a unit when it is used, and
+///   the next unit's while it computes;
+/// - gradients that are kept by slices (ZeRO 2 and 3) are collected in room for a unit while its backward pass runs,
+/// then
+///   reduced over the shard axis and added to the slice, while the next unit's backward pass runs;
+/// - in the last batch of a step, what a unit's gradients still need is started when its backward pass ends: the sum
+/// over
+///   the shard axis (ZeRO 1), over the model axis where they are partial, and over the data axis.
 ///
 /// All ranks of the mesh call its functions in the same order.
 template <class T, class Space>
 class ShardExchange final : public UnitHooks<Space> {
  public:
   /// Of parameters that outlive it.
-  ShardExchange(Parameters<T, Space>& parameters, Mesh mesh) : parameters_(&parameters), mesh_(std::move(mesh)) {}
+  ShardExchange(Parameters<T, Space>& parameters, Mesh mesh)
+      : parameters_(&parameters), mesh_(std::move(mesh)), gathered_(parameters), reduced_(parameters) {}
 
   void begin(Context<Space> const& context, Index unit, Pass pass) override {
-    if (context.dry()) return note(unit, pass);
+    if (context.dry()) return plan(unit, pass);
     Shard const& shard = parameters_->shard();
-    if (shard.values && gathered_ != unit) gather(context, unit);
-    if (!shard.gradients || pass == Pass::forward) return;
-    context.fill(reshape<T*, Space>(parameters_->whole_gradients().data(), of(unit).size), T{0});
-    Parameters<T, Space>::point_gradients(of(unit), parameters_->whole_gradients().data());
+    if (shard.values) gathered_.use(context, mesh_.shard(), unit, pass);
+    if (shard.gradients && pass == Pass::backward) reduced_.collect(context, unit);
   }
-
   void end(Context<Space> const& context, Index unit, Pass pass) override {
-    if (context.dry() || pass == Pass::forward) return;
-    if (parameters_->shard().gradients) scatter(context, of(unit), parameters_->whole_gradients().data());
-    if (!last_) return;
-    require(!is_complete(unit), "shard unit ", of(unit).name,
-            ": a second backward pass to one batch, after its gradients were reduced: make it one use");
-    complete(context, unit);
+    if (!context.dry() && pass == Pass::backward) reduced_.end_backward(context, mesh_, unit, last_);
   }
+  void values_changed() override { gathered_.forget(); }
 
-  void values_changed() override { gathered_ = -1; }
-
-  /// Dry runs from here on say which units are used; throws where one is not, and its parameters could not be read.
-  void begin_plan() { used_.assign(parameters_->units().size(), {}); }
-  void end_plan() const {
+  /// The dry runs in between say which units are used, and in which order. Throws where one is not, and its parameters
+  /// could not be read.
+  void begin_plan() {
+    used_.assign(parameters_->units().size(), {});
+    gathered_.begin_plan();
+    plans_ = true;
+  }
+  void end_plan() {
+    plans_ = false;
     Shard const& shard = parameters_->shard();
     for (std::size_t i = 0; i < used_.size(); ++i) {
       auto const& unit = parameters_->units()[i];
@@ -74,19 +67,20 @@ class ShardExchange final : public UnitHooks<Space> {
     }
   }
 
-  /// Before the backward pass of a batch: whether it is the last one of its step.
-  void begin_batch(bool first, bool last) {
-    if (first) complete_.assign(parameters_->units().size(), false);
+  /// Before the gradients of a batch: whether it is the first one of its step, and the last one.
+  void begin_batch(Context<Space> const& context, bool first, bool last) {
+    if (first) reduced_.begin_step(context);
     last_ = last;
   }
 
-  /// After the backward pass of the last batch of a step: the gradients that this rank owns are those of the whole
-  /// mesh.
+  /// After the last batch of a step: the gradients that this rank owns become those of the whole mesh.
   void complete(Context<Space> const& context) {
     last_ = false;
-    for (std::size_t i = 0; i < complete_.size(); ++i)
-      if (!complete_[i]) complete(context, static_cast<Index>(i));
+    reduced_.complete(context, mesh_);
   }
+
+  /// Ends what goes on between the batches of a step. Needed where gradients are read that no step is made of.
+  void settle(Context<Space> const& context) { reduced_.settle(context, mesh_); }
 
   /// After the owned values were updated: every rank has those that it keeps.
   void publish(Context<Space> const& context) {
@@ -95,9 +89,9 @@ class ShardExchange final : public UnitHooks<Space> {
     if (shard.count == 1 || shard.values) return;
     for (auto const& unit : parameters_->units()) {
       for (OwnedRange const& range : unit.owned) {
-        T* const section = unit.values.data() + section_begin(range);
-        mesh_.shard().all_gather(context, flat(section + shard.index * range.count, range.count),
-                                 flat(section, shard.count * range.count));
+        Range const section = parameters_->section(range);
+        mesh_.shard().all_gather(context, reshape<T*, Space>(unit.values.data() + range.begin, range.count),
+                                 reshape<T*, Space>(unit.values.data() + section.begin, section.count));
       }
     }
   }
@@ -107,63 +101,19 @@ class ShardExchange final : public UnitHooks<Space> {
     bool forward = false, backward = false;
   };
 
-  static View<T*, Space> flat(T* data, Index count) { return reshape<T*, Space>(data, count); }
-  ShardUnit<T, Space> const& of(Index unit) const { return parameters_->units()[static_cast<std::size_t>(unit)]; }
-  bool is_complete(Index unit) const { return complete_[static_cast<std::size_t>(unit)]; }
-
-  /// Where the slices of all ranks begin, of which `range` is this rank's.
-  Index section_begin(OwnedRange const& range) const { return range.begin - parameters_->shard().index * range.count; }
-
-  void note(Index unit, Pass pass) {
-    if (static_cast<std::size_t>(unit) >= used_.size()) return;
+  void plan(Index unit, Pass pass) {
+    if (!plans_) return;
     Used& used = used_[static_cast<std::size_t>(unit)];
     (pass == Pass::forward ? used.forward : used.backward) = true;
-  }
-
-  void gather(Context<Space> const& context, Index number) {
-    ShardUnit<T, Space> const& unit = of(number);
-    T* const whole = parameters_->whole_values().data();
-    gathered_ = -1;
-    for (OwnedRange const& range : unit.owned)
-      mesh_.shard().all_gather(context, flat(unit.values.data() + range.at, range.count),
-                               flat(whole + section_begin(range), parameters_->shard().count * range.count));
-    Parameters<T, Space>::point_values(unit, whole);
-    gathered_ = number;
-  }
-
-  /// The owned part of `whole`, summed over the shard axis, is added to the slice of gradients that is kept; or takes
-  /// its place in `whole` where that is what is kept.
-  void scatter(Context<Space> const& context, ShardUnit<T, Space> const& unit, T* whole) {
-    for (OwnedRange const& range : unit.owned) {
-      auto const arriving = flat(parameters_->arriving().data(), range.count);
-      mesh_.shard().reduce_scatter(
-          context, flat(whole + section_begin(range), parameters_->shard().count * range.count), arriving);
-      T* const kept = parameters_->owned_gradients(unit, range);
-      if (parameters_->shard().gradients)
-        detail::add_flat<T>(context, range.count, arriving.data(), kept);
-      else
-        context.copy(flat(kept, range.count), arriving);
-    }
-  }
-
-  void complete(Context<Space> const& context, Index number) {
-    ShardUnit<T, Space> const& unit = of(number);
-    Shard const& shard = parameters_->shard();
-    complete_[static_cast<std::size_t>(number)] = true;
-    if (shard.count > 1 && !shard.gradients) scatter(context, unit, unit.gradients.data());
-    if (unit.summed > 0)
-      mesh_.model().all_reduce(context,
-                               flat(parameters_->owned_gradients(unit, unit.owned.front()), unit.summed / shard.count));
-    Communicator const& others = shard.count > 1 ? mesh_.data() : mesh_.replicas();
-    for (OwnedRange const& range : unit.owned)
-      if (range.count > 0) others.all_reduce(context, flat(parameters_->owned_gradients(unit, range), range.count));
+    gathered_.plan(unit, pass);
   }
 
   Parameters<T, Space>* parameters_;
   Mesh mesh_;
-  Index gathered_ = -1;  // the unit that stands in the room for one
-  bool last_ = false;    // the batch is the last one of its step
-  std::vector<bool> complete_;
+  detail::GatheredUnits<T, Space> gathered_;
+  detail::ReducedUnits<T, Space> reduced_;
+  bool last_ = false;  // the batch is the last one of its step
+  bool plans_ = false;
   std::vector<Used> used_;
 };
 

@@ -178,8 +178,8 @@ class Trainer {
     try {
       if (static_cast<Index>(batch.size()) > trained_) plan(batch);
       Context<Space> const context(workspace_, space_);
+      if (exchange_ != nullptr) exchange_->begin_batch(context, pending_ == 0, pending_ + 1 == batches);
       if (pending_ == 0) begin(context);
-      if (exchange_ != nullptr) exchange_->begin_batch(pending_ == 0, pending_ + 1 == batches);
       double const weight = 1.0 / static_cast<double>(batches * model_->mesh().replicas().size());
       loss_ += model_->gradients(context, batch, weight);
       context.fence("dchag::trainer::gradients");  // the batch may go, or be filled again
