@@ -140,7 +140,7 @@ Pass pass(Sizes const& sizes, Communicator const& group) {
 
 double magnitude(Vector const& values) {
   double largest = 0;
-  for (double value : values) largest = std::max(largest, std::fabs(value));
+  for (double value : values) largest = std::isnan(value) ? INFINITY : std::max(largest, std::fabs(value));
   return largest;
 }
 
