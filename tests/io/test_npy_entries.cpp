@@ -210,6 +210,27 @@ TEST_CASE("channels of an image come first, from a list or from ranges") {
   }
 }
 
+TEST_CASE("the axes of the result stand in the order that is asked for") {
+  Scratch scratch;
+  auto const path = scratch / "array.npy";
+  for (bool const fortran_order : {false, true}) {
+    Shape const shape{3, 4, 5};
+    write_array(path, shape, fortran_order);
+    NpyFile file(path);
+    std::vector<float> values(2 * 3 * 4);
+    file.read_entries({{2, {4, 1}}}, std::span(values), {1, 2, 0});
+    std::size_t at = 0;
+    for (std::size_t b = 0; b < 4; ++b)
+      for (std::size_t const c : {4u, 1u})
+        for (std::size_t a = 0; a < 3; ++a)
+          CHECK(values[at++] == static_cast<float>(offset(shape, {a, b, c}, fortran_order) % 251));
+    for (auto const& order : {Shape{0, 1}, Shape{0, 1, 1}, Shape{0, 1, 3}, Shape{0, 1, 2, 3}}) {
+      CHECK(holds(error_of([&] { file.read_entries({}, std::span(values), order); }),
+                  "the 3 axes cannot be read in the order [0, 1"));
+    }
+  }
+}
+
 TEST_CASE("a selection beyond the buffer is read through it, exactly") {
   Scratch scratch;
   auto const path = scratch / "large.npy";

@@ -13,6 +13,7 @@
 #include <dchag/io/dtype.hpp>
 #include <filesystem>
 #include <initializer_list>
+#include <numeric>
 #include <ranges>
 #include <span>
 #include <string>
@@ -93,7 +94,7 @@ class NpyFile {
     std::size_t next = 0;
     if (!header_.fortran_order) return for_each<T>(0, size_, [&](T value) { values[next++] = value; });
 
-    read_selection(selection({}), values);
+    read_selection(selection({}, {}), values);
   }
 
   template <class T>
@@ -107,31 +108,39 @@ class NpyFile {
   /// to numpy, {{1, {3, 5}}} is here. No byte of another entry is read. What stands together in the file is read
   /// together: entries of the slow axes (the first ones in C order, the last ones in fortran order) are cheap, those of
   /// the fastest one cost a read for each run of them. Throws Error where an entry is not in the array.
+  ///
+  /// The axes of the result may stand in another order: its i-th axis is then the array's axis order[i], as in numpy's
+  /// transpose.
   template <class T>
-  void read_entries(std::vector<AxisEntries> const& chosen, std::span<T> values) {
-    read_selection(selection(chosen), values);
+  void read_entries(std::vector<AxisEntries> const& chosen, std::span<T> values,
+                    std::vector<std::size_t> const& order = {}) {
+    read_selection(selection(chosen, order), values);
   }
 
   template <class T>
   std::vector<T> read_entries(std::vector<AxisEntries> const& chosen) {
-    auto const axes = selection(chosen);
+    auto const axes = selection(chosen, {});
     std::vector<T> values(count_of(axes));
     read_selection(axes, std::span<T>(values));
     return values;
   }
 
+  /// Throws what reading them would, and reads nothing.
+  void check_entries(std::vector<AxisEntries> const& chosen) const { selection(chosen, {}); }
+
   /// Reads channels of an image [rows, cols, channels] as [those channels, rows, cols], row-major, and no other byte.
   /// The channels are a list of indices or of ranges, see AxisEntries.
   template <class T, std::ranges::input_range Channels>
   void read_channels(Channels const& channels, std::span<T> values) {
-    auto const shape = image_shape();
-    read_selection(selection({{2, channels}}, {shape[1], 1, shape[0] * shape[1]}), values);
+    check_image();
+    read_entries({{2, channels}}, values, {2, 0, 1});
   }
 
   /// Channels first .. first + count.
   template <class T>
   void read_channels(std::size_t first, std::size_t count, std::span<T> values) {
-    std::size_t const all = image_shape()[2];
+    check_image();
+    std::size_t const all = header_.shape[2];
     require(first <= all && count <= all - first, path().string(), ": has ", all, " channels, but ", count,
             " from channel ", first, " are asked for");
     read_channels(std::array{AxisRange{first, count}}, values);
@@ -153,38 +162,45 @@ class NpyFile {
             given);
   }
 
-  std::array<std::size_t, 3> image_shape() const {
-    auto const& shape = header_.shape;
-    require(shape.size() == 3, path().string(), ": has shape ", detail::shape_text(shape),
+  void check_image() const {
+    require(header_.shape.size() == 3, path().string(), ": has shape ", detail::shape_text(header_.shape),
             ", but channels are read from [rows, cols, channels]");
-    return {shape[0], shape[1], shape[2]};
   }
 
-  /// The axes from the fastest to the slowest in the file, for a result of those strides (row-major where none are
-  /// given).
+  /// The axes from the fastest to the slowest in the file, for a row-major result whose axes stand in that order.
   std::vector<detail::SelectedAxis> selection(std::vector<AxisEntries> const& chosen,
-                                              std::vector<std::size_t> const& strides = {}) const {
+                                              std::vector<std::size_t> order) const {
     std::vector<detail::SelectedAxis> axes;
     for (std::size_t const extent : header_.shape) axes.push_back({extent, 0});
-    for (auto const& [axis, entries] : chosen) {
-      require(axis < axes.size(), path().string(), ": has shape ", detail::shape_text(header_.shape),
-              ", but entries of axis ", axis, " are asked for");
-      require(!axes[axis].listed, path().string(), ": entries of axis ", axis, " are asked for twice: give one list");
-      for (std::int64_t const entry : entries) {
-        require(entry >= 0 && static_cast<std::size_t>(entry) < axes[axis].extent, path().string(), ": has ",
-                axes[axis].extent, " entries along axis ", axis, ", but entry ", entry, " is asked for");
-      }
-      axes[axis].listed = true;
-      axes[axis].entries.assign(entries.begin(), entries.end());
-    }
-    std::size_t row_major = 1;
-    for (std::size_t d = axes.size(); d-- > 0;) {
-      axes[d].stride = strides.empty() ? row_major : strides[d];
-      row_major *= axes[d].count();
-      if (axes[d].listed) axes[d] = detail::SelectedAxis::of(axes[d].extent, axes[d].entries, axes[d].stride);
+    for (auto const& [axis, entries] : chosen) choose(axes, axis, entries);
+
+    std::vector<std::size_t> identity(axes.size());
+    std::iota(identity.begin(), identity.end(), std::size_t{0});
+    if (order.empty()) order = identity;
+    require(std::is_permutation(order.begin(), order.end(), identity.begin(), identity.end()), path().string(),
+            ": the ", axes.size(), " axes cannot be read in the order ", detail::shape_text(order));
+    std::size_t stride = 1;
+    for (std::size_t const d : std::views::reverse(order)) {
+      auto& axis = axes[d];
+      axis.stride = stride;
+      stride *= axis.count();
+      if (axis.listed) axis = detail::SelectedAxis::of(axis.extent, axis.entries, axis.stride);
     }
     if (!header_.fortran_order) std::reverse(axes.begin(), axes.end());
     return axes;
+  }
+
+  void choose(std::vector<detail::SelectedAxis>& axes, std::size_t d, std::vector<std::int64_t> const& entries) const {
+    require(d < axes.size(), path().string(), ": has shape ", detail::shape_text(header_.shape),
+            ", but entries of axis ", d, " are asked for");
+    auto& axis = axes[d];
+    require(!axis.listed, path().string(), ": entries of axis ", d, " are asked for twice: give one list");
+    for (std::int64_t const entry : entries) {
+      require(entry >= 0 && static_cast<std::size_t>(entry) < axis.extent, path().string(), ": has ", axis.extent,
+              " entries along axis ", d, ", but entry ", entry, " is asked for");
+    }
+    axis.listed = true;
+    axis.entries.assign(entries.begin(), entries.end());
   }
 
   static std::size_t count_of(std::vector<detail::SelectedAxis> const& axes) {

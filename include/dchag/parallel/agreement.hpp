@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <dchag/core/error.hpp>
+#include <dchag/core/random.hpp>
 #include <dchag/parallel/communicator.hpp>
 #include <ios>
 #include <optional>
@@ -62,14 +63,12 @@ inline std::vector<ConfigurationField> decoded(std::string_view text) {
   return fields;
 }
 
-/// 64 bits that differ where the fields do (FNV-1a), whatever their order.
+/// 64 bits that differ where the fields do, whatever their order.
 inline std::uint64_t digest(std::vector<ConfigurationField> fields) {
   std::sort(fields.begin(), fields.end(), [](ConfigurationField const& a, ConfigurationField const& b) {
     return std::pair(a.name, a.value) < std::pair(b.name, b.value);
   });
-  std::uint64_t hash = 0xCBF29CE484222325;
-  for (char const symbol : encoded(fields)) hash = (hash ^ static_cast<unsigned char>(symbol)) * 0x100000001B3;
-  return hash;
+  return random_key(0, encoded(fields));
 }
 
 inline bool all_equal(Communicator const& group, std::uint64_t value) {
