@@ -180,8 +180,8 @@ class NpyFile {
     require(std::is_permutation(order.begin(), order.end(), identity.begin(), identity.end()), path().string(),
             ": the ", axes.size(), " axes cannot be read in the order ", detail::shape_text(order));
     std::size_t stride = 1;
-    for (std::size_t const d : std::views::reverse(order)) {
-      auto& axis = axes[d];
+    for (auto d = order.rbegin(); d != order.rend(); ++d) {
+      auto& axis = axes[*d];
       axis.stride = stride;
       stride *= axis.count();
       if (axis.listed) axis = detail::SelectedAxis::of(axis.extent, axis.entries, axis.stride);

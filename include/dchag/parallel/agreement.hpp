@@ -119,16 +119,17 @@ inline std::string values_text(std::vector<std::optional<std::string>> const& va
 /// field without a name is the title.
 inline std::string first_difference(std::vector<std::vector<ConfigurationField>> const& of_ranks) {
   for (auto const& fields : of_ranks) {
-    for (auto const& [name, value] : fields) {
+    for (auto const& field : fields) {
       std::vector<std::optional<std::string>> values;
       for (auto const& others : of_ranks) {
-        auto const found =
-            std::find_if(others.begin(), others.end(), [&](ConfigurationField const& s) { return s.name == name; });
+        auto const found = std::find_if(others.begin(), others.end(),
+                                        [&](ConfigurationField const& s) { return s.name == field.name; });
         values.push_back(found == others.end() ? std::nullopt : std::optional(found->value));
       }
-      bool const same = std::all_of(values.begin(), values.end(), [&](auto const& v) { return v == value; });
+      bool const same = std::all_of(values.begin(), values.end(), [&](auto const& v) { return v == field.value; });
       if (!same)
-        return (name.empty() ? "what is checked" : name) + " differs between the ranks: " + values_text(values);
+        return (field.name.empty() ? "what is checked" : field.name) +
+               " differs between the ranks: " + values_text(values);
     }
   }
   return "a field stands twice";
