@@ -36,7 +36,7 @@ Kokkos::View<double*, Device> on_device(Numbers const& host) {
   Kokkos::deep_copy(view, Kokkos::View<double const*, Kokkos::HostSpace>(host.data(), host.size()));
   return view;
 }
-Numbers on_host(double const* data, Index size) {
+Numbers to_host(double const* data, Index size) {
   Numbers host(static_cast<std::size_t>(size));
   Kokkos::deep_copy(Kokkos::View<double*, Kokkos::HostSpace>(host.data(), host.size()),
                     reshape<double const*, Device>(data, size));
@@ -107,7 +107,7 @@ struct Case {
     Numbers result, slopes = numbers(count, seed, "slopes");
     if (!context.dry()) {
       Kokkos::fence();
-      result = on_host(model.out(), count);
+      result = to_host(model.out(), count);
       for (Index at = 0; at < count; ++at) {
         Index const tile = at / (sizes.embed * tiling.pitch), column = at % tiling.pitch;
         bool const row = column < tiling.width && tile * tiling.width + column < tiling.rows;
@@ -122,7 +122,7 @@ struct Case {
 
   /// The gradient of a whole parameter, on every rank.
   Numbers gradient(Parameter<double, Device> const& parameter) const {
-    Numbers const held = on_host(parameter.gradients, parameter.size());
+    Numbers const held = to_host(parameter.gradients, parameter.size());
     Numbers whole(static_cast<std::size_t>(parameter.whole_size()), 0.0);
     each_held(parameter, [&](std::size_t to, std::size_t from) { whole[to] = held[from]; });
     if (parameter.placement.sharing != Sharing::copied && group.size() > 1)
@@ -186,9 +186,15 @@ struct Drawn {
     Numbers costs;
     for (Index c = 0; c < channels; ++c) costs.push_back(static_cast<double>(1 + below(9)));
     switch (below(4)) {
-      case 0: owners = channels::owners_of<Contiguous>(channels, {}, ranks); break;
-      case 1: owners = channels::owners_of<Strided>(channels, {}, ranks); break;
-      case 2: owners = channels::owners_of<Balanced>(channels, costs, ranks); break;
+      case 0:
+        owners = channels::owners_of<Contiguous>(channels, {}, ranks);
+        break;
+      case 1:
+        owners = channels::owners_of<Strided>(channels, {}, ranks);
+        break;
+      case 2:
+        owners = channels::owners_of<Balanced>(channels, costs, ranks);
+        break;
       default:
         for (Index c = 0; c < channels; ++c) owners.push_back(static_cast<int>(below(ranks)));
     }
@@ -264,4 +270,78 @@ TEST_CASE("a rank holds the tokenizer of its own channels, and of units that are
   CHECK(static_cast<Index>(model.own_channels().size()) == own);
   CHECK(parameters.find("tokenizer.weight")->size() == own * 6 * 16);
   CHECK(parameters.count() == own * (6 * 16 + 2 * 6) + own * unit + unit);
+}
+
+namespace {
+/// Of the forward and of the backward pass of a front end on all ranks, in float.
+template <class TreePolicy, class Joining>
+std::pair<Traffic, Traffic> traffic_of(Sizes const& sizes) {
+  Communicator const world(MPI_COMM_WORLD);
+  Parameters<float, Device> parameters;
+  auto const owners = channels::owners_of<Contiguous>(sizes.channels, {}, world.size());
+  FrontEnd<float, Device, TreePolicy, Auto, false, Joining> model(
+      parameters, {sizes.channels, sizes.height, sizes.width, sizes.patch}, sizes.embed, sizes.heads, world, owners);
+  parameters.allocate(1);
+  Index const own = static_cast<Index>(model.own_channels().size());
+  Kokkos::View<float*, Device> const images("images",
+                                            static_cast<std::size_t>(sizes.images * own * sizes.height * sizes.width));
+  Workspace<Device> workspace(std::size_t{64} << 20);
+  Context<Device> const context(workspace);
+  world.reset_traffic();
+  model.forward(context, images.data(), nullptr, model.grid().locations(), sizes.images);
+  Traffic const forward = world.traffic();
+  context.fill(reshape<float*, Device>(model.out(), model.tiling().tiles * sizes.embed * model.tiling().pitch), 0.0f);
+  world.reset_traffic();
+  model.backward(context, model.out());
+  return {forward, world.traffic()};
+}
+}  // namespace
+
+TEST_CASE("what a step sends is what the join says, and the backward pass of the last unit sends nothing") {
+  Communicator const world(MPI_COMM_WORLD);
+  int const ranks = world.size();
+  if (ranks == 1) return;
+  Sizes const sizes{8 * ranks, 16, 32, 2, 12, 3, 2, 128};  // 256 rows: two tiles of 128 without padding
+  Index const rows = 256, number = sizeof(float), tiles = ceil_div(rows, on_host<Device> ? 128 : 4096);
+  auto const [merged, nothing] = traffic_of<Tree<CrossAttention<1>>, Merge>(sizes);
+  CHECK(merged.all_reduce.calls == 2 * tiles);
+  CHECK(merged.all_reduce.bytes == rows * (2 * sizes.heads + sizes.embed) * number);
+  CHECK(merged.calls() == 2 * tiles);
+  CHECK(nothing.calls() == 0);
+  if (8 % ranks == 0) {
+    auto const [gathered, none] = traffic_of<Tree<Linear<8>, CrossAttention<1>>, Gather>(sizes);
+    CHECK(gathered.all_gather.calls == tiles);
+    CHECK(gathered.all_gather.bytes == 8 / ranks * rows * sizes.embed * number);  // B L D numbers a token gathered
+    CHECK(gathered.calls() == tiles);
+    CHECK(none.calls() == 0);
+  }
+  auto const [summed, back] = traffic_of<Tree<Linear<1>>, Merge>(sizes);
+  CHECK(summed.bytes() == rows * sizes.embed * number);
+  CHECK(back.calls() == 0);
+}
+
+TEST_CASE("a rank of R needs the memory of one rank with an R-th of the channels, and room to merge") {
+  Communicator const world(MPI_COMM_WORLD);
+  int const ranks = world.size();
+  Index const each = 24, embed = 32, heads = 4;
+  Kokkos::View<float*, Device> const images("images", 1);  // not read in a dry run
+  auto const peak = [&](Index channels, Communicator const& group) {
+    using Flat = FrontEnd<float, Device, Tree<CrossAttention<1>>, PatchSpace, false, Merge>;
+    Parameters<float, Device> parameters;
+    Flat model(parameters, {channels, 32, 32, 2}, embed, heads, group,
+               channels::owners_of<Contiguous>(channels, {}, group.size()));
+    Workspace<Device> measuring;
+    Context<Device> const dry(measuring);
+    model.forward(dry, images.data(), nullptr, 256, 2);
+    model.backward(dry, model.out());
+    return std::pair<Index, Index>{static_cast<Index>(measuring.peak()), parameters.count()};
+  };
+  auto const [alone, parameters] = peak(each, {});
+  auto const [shared, own_parameters] = peak(each * ranks, world);
+  Index const pitch = Tiling::of<float, Device>(512).pitch;
+  Index const room =
+      ((2 * heads + 2 * embed) * pitch + (2 * heads + embed) * pitch) * static_cast<Index>(sizeof(float));
+  CHECK(own_parameters == parameters);
+  CHECK(shared >= alone);
+  CHECK(shared <= alone + room + 4096);
 }
