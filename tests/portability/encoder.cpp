@@ -1,5 +1,5 @@
-// The transformer: every layer, forward and backward, with stored and with recomputed blocks, in both precisions, and as
-// every strategy spreads it.
+// The transformer: every layer, forward and backward, with stored and with recomputed blocks, in both precisions, and
+// as every strategy spreads it.
 #include <cmath>
 #include <dchag/models/encoder.hpp>
 

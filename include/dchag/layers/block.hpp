@@ -1,7 +1,6 @@
 #pragma once
 
 #include <dchag/core/error.hpp>
-#include <dchag/layers/attention.hpp>
 #include <dchag/layers/layer_norm.hpp>
 #include <dchag/layers/linear.hpp>
 #include <dchag/layers/mlp.hpp>
@@ -24,7 +23,7 @@ class Block {
   using Rows = linalg::Matrix<T>;
   using Spread = layers::Spread<Strategy>;
 
-  /// `heads` divides `width`. `spread` outlives the block.
+  /// `heads` divides `width`. `spread` outlives the block, and its begin() is called before each pass forward.
   Block(Parameters<T, Space>& parameters, std::string const& name, Index width, Index heads, Index hidden,
         Spread const& spread = one_rank())
       : spread_(&spread),
