@@ -4,6 +4,7 @@
 #include <concepts>
 #include <dchag/channels/groups.hpp>
 #include <dchag/core/error.hpp>
+#include <dchag/core/placement.hpp>
 #include <dchag/core/policies.hpp>
 #include <dchag/core/types.hpp>
 #include <span>
