@@ -50,3 +50,19 @@ TEST_CASE(
   check<Tree<CrossAttention<1>>, Parallel<Replicated, GradientShard>, Evaluate<TokenSpace>>(11, 1);
   check<Tree<CrossAttention<3>, Linear<2>, CrossAttention<1>>, Parallel<Replicated, FullShard>>(12, 3);
 }
+
+TEST_CASE("ranks that build different models are told which field differs") {
+  Communicator const world(MPI_COMM_WORLD);
+  if (world.size() == 1) return;
+  using Model = MaskedAutoencoder<Precision<double>, dchag::Space<tests::Space>, Parallel<Replicated>>;
+  MaskedAutoencoderConfig config{
+      .channels = 5, .height = 8, .width = 8, .patch = 2, .embed = 8, .heads = 2, .depth = 1};
+  config.decoder = {.embed = 8, .heads = 2, .depth = 1};
+  Mesh const mesh(world, {.model = world.size()});
+  config.depth = world.rank() == 1 ? 2 : 1;
+  CHECK_THROWS_WITH_AS(Model(mesh, config), doctest::Contains("model: depth"), Error);
+  config.depth = 1;
+  BuildOptions const options{.seed = world.rank() == 1 ? 7u : 3u};
+  CHECK_THROWS_WITH_AS(Model(mesh, config, options), doctest::Contains("model: seed"), Error);
+  CHECK_NOTHROW(Model(mesh, config));
+}

@@ -118,6 +118,7 @@ class Forecaster {
         encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
         head_(parameters_, config.embed, config.decoder_depth, config.out_channels * grid().pixels()),
         latitudes_("dchag::latitudes", static_cast<std::size_t>(config.height)) {
+    detail::check_same_model(mesh, config_json(), options);
     auto const host = Kokkos::create_mirror_view(latitudes_);
     std::vector<double> const weights = latitude_weights(config.height);
     for (std::size_t row = 0; row < weights.size(); ++row) host(row) = static_cast<Scalar>(weights[row]);

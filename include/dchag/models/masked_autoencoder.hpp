@@ -196,6 +196,7 @@ class MaskedAutoencoder {
         decoder_(parameters_, config.decoder, "decoder.", mesh.model()),
         prediction_(begin(parameters_, "head"), "decoder_pred", config.decoder.embed, config.channels * grid().pixels(),
                     predicted()) {
+    detail::check_same_model(mesh, config_json(), options);
     require(config.mask_ratio >= 0 && config.mask_ratio < 1, "mask_ratio = ", config.mask_ratio,
             ": expected 0 <= mask_ratio < 1");
     require(config.kept() < grid().locations(), "mask_ratio = ", config.mask_ratio, " hides none of ",

@@ -6,9 +6,12 @@
 #include <dchag/core/error.hpp>
 #include <dchag/core/policies.hpp>
 #include <dchag/io/json.hpp>
+#include <dchag/parallel/agreement.hpp>
 #include <dchag/parallel/mesh.hpp>
 #include <dchag/parallel/strategy.hpp>
+#include <string>
 #include <tuple>
+#include <vector>
 
 namespace dchag {
 
@@ -44,6 +47,18 @@ Json tree_json() {
     (levels.push_back(Json::Object{{"unit", Level::name}, {"groups", Level::groups}}), ...);
   }(std::type_identity<typename TreePolicy::levels>());
   return levels;
+}
+
+/// Throws on every rank of the mesh where they build a model of different configurations, seeds or costs of channels,
+/// naming the field. All ranks call it.
+inline void check_same_model(Mesh const& mesh, std::string const& config_json, BuildOptions const& options) {
+  if (mesh.world().size() == 1) return;
+  std::vector<ConfigurationField> fields{{"seed", options.seed}, {"storage", options.storage}};
+  for (auto const& [name, value] : Json::parse(config_json, "configuration of the model").object("configuration"))
+    fields.emplace_back(name, value.dump());
+  for (std::size_t c = 0; c < options.channel_costs.size(); ++c)
+    fields.emplace_back("channel_costs[" + std::to_string(c) + "]", options.channel_costs[c]);
+  check_same(mesh.world(), "model", fields);
 }
 
 /// Throws unless `images` is [batch, channels, height, width].
