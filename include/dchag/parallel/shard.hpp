@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <dchag/core/context.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/parameters.hpp>
@@ -82,18 +84,25 @@ class ShardExchange final : public UnitHooks<Space> {
   /// Ends what goes on between the batches of a step. Needed where gradients are read that no step is made of.
   void settle(Context<Space> const& context) { reduced_.settle(context, mesh_); }
 
-  /// After the owned values were updated: every rank has those that it keeps.
-  void publish(Context<Space> const& context) {
-    values_changed();
+  /// After the owned values of a unit were updated: starts bringing them to every rank that keeps them.
+  void publish(Context<Space> const& context, std::size_t number) {
     Shard const& shard = parameters_->shard();
     if (shard.count == 1 || shard.values) return;
-    for (auto const& unit : parameters_->units()) {
-      for (OwnedRange const& range : unit.owned) {
-        Range const section = parameters_->section(range);
-        mesh_.shard().all_gather(context, reshape<T*, Space>(unit.values.data() + range.begin, range.count),
-                                 reshape<T*, Space>(unit.values.data() + section.begin, section.count));
-      }
+    published_.resize(parameters_->units().size());
+    auto const& unit = parameters_->units()[number];
+    for (std::size_t i = 0; i < unit.owned.size(); ++i) {
+      OwnedRange const& range = unit.owned[i];
+      Range const section = parameters_->section(range);
+      published_[number][i] =
+          mesh_.shard().start_all_gather(context, reshape<T*, Space>(unit.values.data() + range.begin, range.count),
+                                         reshape<T*, Space>(unit.values.data() + section.begin, section.count));
     }
+  }
+  /// After those of all units were: every rank has the values that it keeps.
+  void end_publish(Context<Space> const& context) {
+    values_changed();
+    for (auto& unit : published_)
+      for (auto& pending : unit) pending.wait(context);
   }
 
  private:
@@ -115,6 +124,7 @@ class ShardExchange final : public UnitHooks<Space> {
   bool last_ = false;  // the batch is the last one of its step
   bool plans_ = false;
   std::vector<Used> used_;
+  std::vector<std::array<Pending<Space>, 2>> published_;  // by unit and owned range
 };
 
 /// Has the ranks of the mesh's shard axis share parameters as strategy S says. A model calls it when all parameters are

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <dchag/core/context.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/lanes.hpp>
@@ -73,6 +74,10 @@ void adamw_pass(Context<Space> const& context, Index count, AdamWStep<T> const& 
 
 enum class Gradients { keep, zero };
 
+struct IgnoreUpdates {
+  void operator()(std::size_t) const {}
+};
+
 /// What AdamW remembers of the parameters of a model: two moments of every number that this rank updates, in flat
 /// buffers as the parameters', and how many steps were taken.
 template <class T, class Space>
@@ -94,9 +99,11 @@ class AdamWState {
   }
 
   /// One step of the optimizer on the gradients that this rank owns times gradient_scale, at that learning rate
-  /// (AdamW's own is not used); they are zeroed in the same pass, or kept.
+  /// (AdamW's own is not used); they are zeroed in the same pass, or kept. updated(i) is called when the i-th
+  /// unit's pass has been started.
+  template <class Updated = IgnoreUpdates>
   void step(Context<Space> const& context, AdamW const& adamw, double learning_rate, double gradient_scale = 1,
-            Gradients gradients = Gradients::zero) {
+            Gradients gradients = Gradients::zero, Updated const& updated = {}) {
     detail::AdamWStep<T> const constants(adamw, learning_rate, gradient_scale, steps_ + 1);
     for (std::size_t i = 0; i < moments_.size(); ++i) {
       auto const& unit = parameters_->units()[i];
@@ -104,6 +111,7 @@ class AdamWState {
         detail::adamw_pass(context, range.count, constants, parameters_->owned_values(unit, range),
                            parameters_->owned_gradients(unit, range), moments_[i].first.data() + range.at,
                            moments_[i].second.data() + range.at, gradients == Gradients::zero);
+      updated(i);
     }
     if (!context.dry()) ++steps_;
   }

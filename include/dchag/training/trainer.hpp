@@ -214,8 +214,11 @@ class Trainer {
            ": the parameters are as before the step; check the data for values that are not finite, or lower the "
            "learning rate");
     }
-    state_.step(context, optimizer_, rate, clips ? clip_scale(norm, options_.clip) : 1.0, Gradients::zero);
-    if (exchange_ != nullptr) exchange_->publish(context);
+    state_.step(context, optimizer_, rate, clips ? clip_scale(norm, options_.clip) : 1.0, Gradients::zero,
+                [&](std::size_t unit) {
+                  if (exchange_ != nullptr) exchange_->publish(context, unit);
+                });
+    if (exchange_ != nullptr) exchange_->end_publish(context);
     context.fence("dchag::trainer::step");
     discard();
     Shard const& shard = model_->parameters().shard();
