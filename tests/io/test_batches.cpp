@@ -78,6 +78,15 @@ TEST_CASE("a batch is the same for any number of replicas, and whatever was aske
   CHECK(resumed.part(0) == Samples(all.begin(), all.begin() + 12));
 }
 
+TEST_CASE("every sample is as likely at every place") {
+  std::vector<int> counts(25);
+  for (std::uint64_t seed = 0; seed < 4000; ++seed) {
+    auto const samples = dchag::BatchOrder(5, 5, seed).part(0);
+    for (std::size_t place = 0; place < 5; ++place) ++counts[place * 5 + static_cast<std::size_t>(samples[place])];
+  }
+  for (int count : counts) CHECK(std::abs(count - 800) < 5 * 25.3);  // five standard deviations
+}
+
 TEST_CASE("what cannot be divided or counted is an error") {
   BatchOrder order(10, 4, 0);
   CHECK(error_of([&] { order.part(0, 0, 3); }) ==
