@@ -1,7 +1,7 @@
 #pragma once
 
-// Everything that a user of the library needs. io/npy.hpp, io/picture.hpp and io/plot.hpp, and testing/, are included
-// by whoever wants them.
+// Everything that a user of the library needs. io/npy.hpp, io/batches.hpp, io/picture.hpp, io/plot.hpp and testing/ are
+// included by whoever wants them.
 #include <dchag/models/forecaster.hpp>
 #include <dchag/models/masked_autoencoder.hpp>
 #include <dchag/parallel/environment.hpp>

@@ -114,7 +114,7 @@ TEST_CASE("both orders of the same array give the same row-major values") {
   CHECK(NpyFile(scratch / "m.npy").read<float>() == std::vector<float>{1, 3, 5, 2, 4, 6});
 }
 
-TEST_CASE("in fortran order channels cost their own bytes, in C order all") {
+TEST_CASE("channels cost their own bytes, in both orders") {
   Scratch scratch;
   for (bool const fortran_order : {true, false}) {
     CAPTURE(fortran_order);
@@ -122,7 +122,8 @@ TEST_CASE("in fortran order channels cost their own bytes, in C order all") {
     NpyFile file(scratch / "cube.npy");
     std::vector<float> values(2 * 12);
     file.read_channels(1, 2, std::span(values));
-    CHECK(file.bytes_read() == (fortran_order ? 2u * 12 * 2 : 60u * 2));
+    CHECK(file.bytes_read() == 2u * 12 * 2);
+    CHECK(file.header_bytes() == std::filesystem::file_size(scratch / "cube.npy") - 60 * 2);
     for (std::size_t k = 0; k < 2; ++k) {
       for (std::size_t r = 0; r < 3; ++r) {
         for (std::size_t c = 0; c < 4; ++c) {

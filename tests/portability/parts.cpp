@@ -27,7 +27,8 @@ inline void communicate(Communicator const& world) {
   world.all_reduce(context, part, Reduction::max);
   world.broadcast(context, part);
   world.all_gather(context, part, whole);
-  world.all_to_all(context, whole, exchanged);
+  Pending<Space> pending = world.start_all_to_all(context, whole, exchanged);
+  pending.wait(context);
   world.reduce_scatter(context, exchanged, part);
   world.barrier();
   context.fence("portability::communicate");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -8,8 +9,11 @@
 #include <dchag/io/atomic_file.hpp>
 #include <dchag/io/detail/input_file.hpp>
 #include <dchag/io/detail/npy_header.hpp>
+#include <dchag/io/detail/selection.hpp>
 #include <dchag/io/dtype.hpp>
 #include <filesystem>
+#include <initializer_list>
+#include <numeric>
 #include <ranges>
 #include <span>
 #include <string>
@@ -18,6 +22,31 @@
 #include <vector>
 
 namespace dchag {
+
+/// Some entries of an axis that stand side by side.
+struct AxisRange {
+  std::size_t begin, count;
+};
+
+/// Entries of one axis of an array, in the order in which they are wanted.
+struct AxisEntries {
+  std::size_t axis;
+  std::vector<std::int64_t> entries;
+
+  AxisEntries(std::size_t of_axis, std::initializer_list<std::int64_t> list) : axis(of_axis), entries(list) {}
+
+  /// From a list of indices, or of ranges: of anything that has a begin and a count.
+  template <std::ranges::input_range List>
+  AxisEntries(std::size_t of_axis, List const& list) : axis(of_axis) {
+    for (auto const& item : list) {
+      if constexpr (requires { item.begin + item.count; }) {
+        for (auto i = item.begin; i != item.begin + item.count; ++i) entries.push_back(static_cast<std::int64_t>(i));
+      } else {
+        entries.push_back(static_cast<std::int64_t>(item));
+      }
+    }
+  }
+};
 
 /// A .npy file (versions 1 to 3) open for reading, in C or fortran order, of little-endian integers of 8 to 64 bits,
 /// float, double, half floats or bools. Elements are read as float or double, or as their own type (bools as
@@ -54,8 +83,9 @@ class NpyFile {
   Dtype dtype() const { return header_.dtype; }
   bool fortran_order() const { return header_.fortran_order; }
 
-  /// Bytes of elements read so far, the header not counted.
+  /// Bytes of elements read so far, and of the header, which is not among them.
   std::uint64_t bytes_read() const { return bytes_read_; }
+  std::uint64_t header_bytes() const { return data_begin_; }
 
   /// Reads the whole array in row-major order, whatever its order in the file.
   template <class T>
@@ -64,17 +94,7 @@ class NpyFile {
     std::size_t next = 0;
     if (!header_.fortran_order) return for_each<T>(0, size_, [&](T value) { values[next++] = value; });
 
-    auto const& shape = header_.shape;
-    std::vector<std::size_t> index(shape.size(), 0), stride(shape.size(), 1);
-    for (std::size_t d = shape.size(); d-- > 1;) stride[d - 1] = stride[d] * shape[d];
-    for_each<T>(0, size_, [&](T value) {
-      values[next] = value;
-      for (std::size_t d = 0; d < shape.size(); ++d) {
-        next += stride[d];
-        if (++index[d] < shape[d]) break;
-        next -= stride[d] * std::exchange(index[d], 0);
-      }
-    });
+    read_selection(selection({}, {}), values);
   }
 
   template <class T>
@@ -84,36 +104,46 @@ class NpyFile {
     return values;
   }
 
-  /// Reads channels first .. first + count of an array [rows, cols, channels] as [count, rows, cols], row-major. In
-  /// fortran order only the bytes of these channels are read; in C order, where every pixel holds all of them, all are.
+  /// Reads some entries of one axis or of several, and all of the others, in row-major order: what array[:, [3, 5]] is
+  /// to numpy, {{1, {3, 5}}} is here. No byte of another entry is read. What stands together in the file is read
+  /// together: entries of the slow axes (the first ones in C order, the last ones in fortran order) are cheap, those of
+  /// the fastest one cost a read for each run of them. Throws Error where an entry is not in the array.
+  ///
+  /// The axes of the result may stand in another order: its i-th axis is then the array's axis order[i], as in numpy's
+  /// transpose.
+  template <class T>
+  void read_entries(std::vector<AxisEntries> const& chosen, std::span<T> values,
+                    std::vector<std::size_t> const& order = {}) {
+    read_selection(selection(chosen, order), values);
+  }
+
+  template <class T>
+  std::vector<T> read_entries(std::vector<AxisEntries> const& chosen) {
+    auto const axes = selection(chosen, {});
+    std::vector<T> values(count_of(axes));
+    read_selection(axes, std::span<T>(values));
+    return values;
+  }
+
+  /// Throws what reading them would, and reads nothing.
+  void check_entries(std::vector<AxisEntries> const& chosen) const { selection(chosen, {}); }
+
+  /// Reads channels of an image [rows, cols, channels] as [those channels, rows, cols], row-major, and no other byte.
+  /// The channels are a list of indices or of ranges, see AxisEntries.
+  template <class T, std::ranges::input_range Channels>
+  void read_channels(Channels const& channels, std::span<T> values) {
+    check_image();
+    read_entries({{2, channels}}, values, {2, 0, 1});
+  }
+
+  /// Channels first .. first + count.
   template <class T>
   void read_channels(std::size_t first, std::size_t count, std::span<T> values) {
-    auto const& shape = header_.shape;
-    require(shape.size() == 3, path().string(), ": has shape ", detail::shape_text(shape),
-            ", but channels are read from [rows, cols, channels]");
-    std::size_t const rows = shape[0], cols = shape[1], channels = shape[2], pixels = rows * cols;
-    require(first <= channels && count <= channels - first, path().string(), ": has ", channels, " channels, but ",
-            count, " from channel ", first, " are asked for");
-    check<T>(values.size(), count * pixels);
-    if (header_.fortran_order) {
-      std::size_t row = 0, column = 0, plane = 0;
-      for_each<T>(first * pixels, count * pixels, [&](T value) {
-        values[plane + row * cols + column] = value;
-        if (++row < rows) return;
-        row = 0;
-        if (++column < cols) return;
-        column = 0;
-        plane += pixels;
-      });
-    } else {
-      std::size_t pixel = 0, channel = 0;
-      for_each<T>(0, size_, [&](T value) {
-        if (channel >= first && channel - first < count) values[(channel - first) * pixels + pixel] = value;
-        if (++channel < channels) return;
-        channel = 0;
-        ++pixel;
-      });
-    }
+    check_image();
+    std::size_t const all = header_.shape[2];
+    require(first <= all && count <= all - first, path().string(), ": has ", all, " channels, but ", count,
+            " from channel ", first, " are asked for");
+    read_channels(std::array{AxisRange{first, count}}, values);
   }
 
  private:
@@ -132,13 +162,73 @@ class NpyFile {
             given);
   }
 
-  /// Calls use(value) for count elements from the first, in the order of the file, through a buffer of 1 MiB.
+  void check_image() const {
+    require(header_.shape.size() == 3, path().string(), ": has shape ", detail::shape_text(header_.shape),
+            ", but channels are read from [rows, cols, channels]");
+  }
+
+  /// The axes from the fastest to the slowest in the file, for a row-major result whose axes stand in that order.
+  std::vector<detail::SelectedAxis> selection(std::vector<AxisEntries> const& chosen,
+                                              std::vector<std::size_t> order) const {
+    std::vector<detail::SelectedAxis> axes;
+    for (std::size_t const extent : header_.shape) axes.push_back({extent, 0});
+    for (auto const& [axis, entries] : chosen) choose(axes, axis, entries);
+
+    std::vector<std::size_t> identity(axes.size());
+    std::iota(identity.begin(), identity.end(), std::size_t{0});
+    if (order.empty()) order = identity;
+    require(std::is_permutation(order.begin(), order.end(), identity.begin(), identity.end()), path().string(),
+            ": the ", axes.size(), " axes cannot be read in the order ", detail::shape_text(order));
+    std::size_t stride = 1;
+    for (auto d = order.rbegin(); d != order.rend(); ++d) {
+      auto& axis = axes[*d];
+      axis.stride = stride;
+      stride *= axis.count();
+      if (axis.listed) axis = detail::SelectedAxis::of(axis.extent, axis.entries, axis.stride);
+    }
+    if (!header_.fortran_order) std::reverse(axes.begin(), axes.end());
+    return axes;
+  }
+
+  void choose(std::vector<detail::SelectedAxis>& axes, std::size_t d, std::vector<std::int64_t> const& entries) const {
+    require(d < axes.size(), path().string(), ": has shape ", detail::shape_text(header_.shape),
+            ", but entries of axis ", d, " are asked for");
+    auto& axis = axes[d];
+    require(!axis.listed, path().string(), ": entries of axis ", d, " are asked for twice: give one list");
+    for (std::int64_t const entry : entries) {
+      require(entry >= 0 && static_cast<std::size_t>(entry) < axis.extent, path().string(), ": has ", axis.extent,
+              " entries along axis ", d, ", but entry ", entry, " is asked for");
+    }
+    axis.listed = true;
+    axis.entries.assign(entries.begin(), entries.end());
+  }
+
+  static std::size_t count_of(std::vector<detail::SelectedAxis> const& axes) {
+    std::size_t count = 1;
+    for (auto const& axis : axes) count *= axis.count();
+    return count;
+  }
+
+  template <class T>
+  void read_selection(std::vector<detail::SelectedAxis> const& axes, std::span<T> values) {
+    check<T>(values.size(), count_of(axes));
+    if (values.empty()) return;
+    detail::Walk walk(axes);
+    detail::for_each_run(axes, [&](std::size_t first, std::size_t run) {
+      for_each<T>(first, run, [&](T value) {
+        values[walk.place()] = value;
+        walk.advance();
+      });
+    });
+  }
+
+  /// Calls use(value) for count elements from the first, in the order of the file, through a buffer of at most 1 MiB.
   template <class T, class Use>
   void for_each(std::size_t first, std::size_t count, Use use) {
     std::size_t const width = bytes_of(header_.dtype), chunk = (std::size_t{1} << 20) / width;
-    std::vector<std::byte> buffer(std::min(chunk, count) * width);
+    buffer_.resize(std::max(buffer_.size(), std::min(chunk, count) * width));
     for (std::size_t done = 0; done < count; done += chunk) {
-      auto const bytes = std::span(buffer).first(std::min(chunk, count - done) * width);
+      auto const bytes = std::span(buffer_).first(std::min(chunk, count - done) * width);
       input_.read_at(data_begin_ + (first + done) * width, bytes);
       bytes_read_ += bytes.size();
       decode<T>(header_.dtype, bytes, use);
@@ -150,6 +240,7 @@ class NpyFile {
   std::uint64_t data_begin_ = 0;
   std::uint64_t bytes_read_ = 0;
   std::size_t size_ = 0;
+  std::vector<std::byte> buffer_;
 };
 
 /// Writes an array in C order as .npy version 1, aside and renamed. Values are any contiguous range of float, double or

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <dchag/core/error.hpp>
+#include <dchag/core/random.hpp>
 #include <dchag/parallel/communicator.hpp>
 #include <ios>
 #include <optional>
@@ -62,14 +63,12 @@ inline std::vector<ConfigurationField> decoded(std::string_view text) {
   return fields;
 }
 
-/// 64 bits that differ where the fields do (FNV-1a), whatever their order.
+/// 64 bits that differ where the fields do, whatever their order.
 inline std::uint64_t digest(std::vector<ConfigurationField> fields) {
   std::sort(fields.begin(), fields.end(), [](ConfigurationField const& a, ConfigurationField const& b) {
     return std::pair(a.name, a.value) < std::pair(b.name, b.value);
   });
-  std::uint64_t hash = 0xCBF29CE484222325;
-  for (char const symbol : encoded(fields)) hash = (hash ^ static_cast<unsigned char>(symbol)) * 0x100000001B3;
-  return hash;
+  return random_key(0, encoded(fields));
 }
 
 inline bool all_equal(Communicator const& group, std::uint64_t value) {
@@ -120,16 +119,17 @@ inline std::string values_text(std::vector<std::optional<std::string>> const& va
 /// field without a name is the title.
 inline std::string first_difference(std::vector<std::vector<ConfigurationField>> const& of_ranks) {
   for (auto const& fields : of_ranks) {
-    for (auto const& [name, value] : fields) {
+    for (auto const& field : fields) {
       std::vector<std::optional<std::string>> values;
       for (auto const& others : of_ranks) {
-        auto const found =
-            std::find_if(others.begin(), others.end(), [&](ConfigurationField const& s) { return s.name == name; });
+        auto const found = std::find_if(others.begin(), others.end(),
+                                        [&](ConfigurationField const& s) { return s.name == field.name; });
         values.push_back(found == others.end() ? std::nullopt : std::optional(found->value));
       }
-      bool const same = std::all_of(values.begin(), values.end(), [&](auto const& v) { return v == value; });
+      bool const same = std::all_of(values.begin(), values.end(), [&](auto const& v) { return v == field.value; });
       if (!same)
-        return (name.empty() ? "what is checked" : name) + " differs between the ranks: " + values_text(values);
+        return (field.name.empty() ? "what is checked" : field.name) +
+               " differs between the ranks: " + values_text(values);
     }
   }
   return "a field stands twice";
