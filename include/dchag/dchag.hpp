@@ -7,7 +7,6 @@
 #include <dchag/parallel/environment.hpp>
 #include <dchag/parallel/mesh.hpp>
 #include <dchag/training/adamw.hpp>
-#include <dchag/training/batch_order.hpp>
 #include <dchag/training/checkpoint.hpp>
 #include <dchag/training/log.hpp>
 #include <dchag/training/progress.hpp>
