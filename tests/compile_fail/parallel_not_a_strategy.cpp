@@ -1,4 +1,4 @@
-// expect: Parallel<...> takes strategies only: Tensor, Sequence or Replicated for the model axis
+// expect: Parallel<...> takes strategies only: Tensor, TensorSequence, Sequence or Replicated for the model axis
 #include <dchag/parallel/strategy.hpp>
 
 using Strategies = dchag::Parallel<dchag::Tensor, int>;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <dchag/core/context.hpp>
 #include <dchag/core/parameters.hpp>
 #include <dchag/core/random.hpp>
@@ -58,14 +59,15 @@ std::vector<double> host_copy(T const* data, Index size) {
   return std::vector<double>(copy.data(), copy.data() + size);
 }
 
-/// Largest difference over the largest magnitude of what is expected.
+/// Largest difference over the largest magnitude of what is expected; infinite where it is not a number.
 inline double difference(std::vector<double> const& found, std::vector<double> const& expected) {
   REQUIRE(found.size() == expected.size());
   double largest = 0, worst = 0;
   for (std::size_t i = 0; i < found.size(); ++i) {
     largest = std::max(largest, std::fabs(expected[i]));
     double const off = std::fabs(found[i] - expected[i]);
-    worst = off <= worst ? worst : off;
+    if (std::isnan(off)) return INFINITY;
+    worst = std::max(worst, off);
   }
   return worst / largest;
 }
@@ -79,7 +81,7 @@ inline double dot(std::vector<double> const& a, std::vector<double> const& b) {
   return total;
 }
 
-/// Runs body(context) over sizes alone, then with exactly the storage that this measured.
+/// Runs body(context) over sizes alone, then with exactly the storage that this measured, which holds no numbers.
 template <class Body>
 void run(Body const& body) {
   Workspace<Space> workspace;
@@ -88,6 +90,8 @@ void run(Body const& body) {
   std::size_t const planned = workspace.peak();
   workspace.release(0);
   workspace.allocate(planned);
+  auto* const words = workspace.template push<std::uint32_t*>(0).data();
+  Kokkos::deep_copy(reshape<std::uint32_t*, Space>(words, planned / sizeof(std::uint32_t)), 0xffffffff);  // NaN
   body(context);
   Kokkos::fence();
   CHECK(workspace.peak() == planned);

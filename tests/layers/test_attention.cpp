@@ -64,6 +64,53 @@ TEST_CASE("attention's gradients are those of finite differences, in one tile an
   }
 }
 
+TEST_CASE("queries of some locations get their rows of the whole, and their parts of the keys' gradients add up") {
+  using dchag::layers::AttentionRows;
+  using Rows = dchag::linalg::Matrix<double>;
+  for (Index const locations : {7, 420}) {  // in one tile and in many
+    Index const images = 2, heads = 3, size = 4, width = heads * size, rows = images * locations;
+    Tensor<double> const qkv(rows, 3 * width, "qkv", 1.5), dout(rows, width, "dout"), out(rows, width),
+        dqkv(rows, 3 * width);
+    dchag::layers::Attention<double, Space> attention(heads, size);
+    run([&](auto const& context) {
+      attention.forward(context, qkv, out, images);
+      attention.backward(context, qkv, out, dout, dqkv);
+    });
+    std::vector<double> sum(static_cast<std::size_t>(rows * 2 * width));
+    for (Index const first : {Index{0}, Index{3}, Index{4}}) {
+      Index const queries = first == 0 ? 3 : first == 3 ? 1 : locations - 4;
+      auto const own = [&](std::vector<double> const& whole) {
+        std::vector<double> part;
+        for (Index r = 0; r < images * queries; ++r)
+          for (Index j = 0; j < width; ++j)
+            part.push_back(whole[static_cast<std::size_t>(
+                (r / queries * locations + first + r % queries) * static_cast<Index>(whole.size()) / rows + j)]);
+        return part;
+      };
+      Tensor<double> const q(images * queries, width), o(images * queries, width), d(images * queries, width),
+          dq(images * queries, width), dkv(rows, 2 * width);
+      q.assign(own(qkv.host()));
+      d.assign(own(dout.host()));
+      auto const all = AttentionRows<double const>::of(qkv);
+      run([&](auto const& context) {
+        attention.keep(context, images, queries);
+        AttentionRows<double const> const in{q, all.keys, all.values};
+        attention.attend(context, in, o);
+        attention.backward(context, in, o, d, {dq, Rows(dkv).columns_at(0, width), Rows(dkv).columns_at(width, width)});
+      });
+      CHECK(difference(o.host(), own(out.host())) < tolerance<double>);
+      CHECK(difference(dq.host(), own(dqkv.host())) < tolerance<double>);
+      auto const part = dkv.host();
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += part[i];
+    }
+    std::vector<double> expected;
+    auto const whole = dqkv.host();
+    for (std::size_t i = 0; i < whole.size(); ++i)
+      if (i % static_cast<std::size_t>(3 * width) >= static_cast<std::size_t>(width)) expected.push_back(whole[i]);
+    CHECK(difference(sum, expected) < tolerance<double>);
+  }
+}
+
 TEST_CASE("attention of scores in the thousands neither overflows nor vanishes") {
   Tensor<float> const qkv(8, 6, "qkv", 100), out(8, 2);
   dchag::layers::Attention<float, Space> attention(1, 2);

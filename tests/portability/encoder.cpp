@@ -1,4 +1,5 @@
-// The transformer: every layer, forward and backward, with stored and with recomputed blocks, in both precisions.
+// The transformer: every layer, forward and backward, with stored and with recomputed blocks, in both precisions, and
+// as every strategy spreads it.
 #include <cmath>
 #include <dchag/models/encoder.hpp>
 
@@ -6,11 +7,11 @@ namespace {
 
 using Space = Kokkos::DefaultExecutionSpace;
 
-template <class T, bool recompute>
+template <class T, bool recompute, class Strategy = dchag::Replicated>
 void train() {
   dchag::Index const images = 2, rows = 2 * 5, width = 16;
   dchag::Parameters<T, Space> parameters;
-  dchag::Encoder<T, Space, recompute> encoder(parameters, {.embed = width, .heads = 2, .depth = 2});
+  dchag::Encoder<T, Space, recompute, Strategy> encoder(parameters, {.embed = width, .heads = 2, .depth = 2});
   parameters.allocate(1);
   Kokkos::View<T**, Kokkos::LayoutRight, Space> values("values", rows, width), gradients("gradients", rows, width);
   Kokkos::deep_copy(gradients, T{1});
@@ -37,4 +38,7 @@ int main(int argc, char** argv) {
   train<float, true>();
   train<double, false>();
   train<double, true>();
+  train<float, true, dchag::Tensor>();
+  train<float, true, dchag::TensorSequence>();
+  train<float, true, dchag::Sequence>();
 }

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <dchag/core/error.hpp>
-#include <dchag/layers/attention.hpp>
 #include <dchag/layers/layer_norm.hpp>
 #include <dchag/layers/linear.hpp>
 #include <dchag/layers/mlp.hpp>
+#include <dchag/layers/spread.hpp>
+#include <dchag/layers/spread_tensor_sequence.hpp>
 #include <string>
+#include <utility>
 
 namespace dchag::layers {
 
@@ -13,44 +15,49 @@ namespace dchag::layers {
 /// x += mlp(norm2(x)). Parameters `name.norm1.*`, `name.attn.qkv.*`, `name.attn.proj.*`, `name.norm2.*`,
 /// `name.mlp.fc1.*`, `name.mlp.fc2.*`. Keeps 6 width + hidden + heads + 2 numbers a row (10 width + heads + 2 where
 /// hidden = 4 width).
-template <class T, class Space>
+///
+/// Over several ranks the stream is this rank's own rows, and all ranks of the group call forward and backward.
+template <class T, class Space, class Strategy = Replicated>
 class Block {
  public:
   using Rows = linalg::Matrix<T>;
+  using Spread = layers::Spread<Strategy>;
 
-  /// `heads` divides `width`.
-  Block(Parameters<T, Space>& parameters, std::string const& name, Index width, Index heads, Index hidden)
-      : width_(width),
-        norm1_(parameters, name + ".norm1", width),
-        qkv_(parameters, name + ".attn.qkv", width, 3 * width),
-        attention_(heads, width / heads),
-        proj_(parameters, name + ".attn.proj", width, width),
-        norm2_(parameters, name + ".norm2", width),
-        mlp_(parameters, name + ".mlp", width, hidden) {}
+  /// `heads` divides `width`. `spread` outlives the block, and its begin() is called before each pass forward.
+  Block(Parameters<T, Space>& parameters, std::string const& name, Index width, Index heads, Index hidden,
+        Spread const& spread = one_rank())
+      : spread_(&spread),
+        width_(width),
+        norm1_(parameters, name + ".norm1", width, spread.everywhere()),
+        qkv_(parameters, name + ".attn.qkv", width, 3 * width, spread.qkv(width, heads)),
+        attention_(spread.template attention<T, Space>(width, heads)),
+        proj_(parameters, name + ".attn.proj", width, width, spread.proj(width, heads)),
+        norm2_(parameters, name + ".norm2", width, spread.everywhere()),
+        mlp_(parameters, name + ".mlp", width, hidden, spread.fc1(width, hidden), spread.fc2(width, hidden)) {}
 
   /// x [images * locations, width] becomes the block's result. What is kept stays on the workspace until backward.
   void forward(Context<Space> const& context, Rows x, Index images) {
     Region region("dchag::block::forward");
+    prepare(context, x, images);
+    auto scope = context.workspace().scope();
+    spread_->add(context, mlp_.fc2(), mlp_.activate(context), x);
+  }
+
+  /// Forward without its last sum: keeps all that backward reads.
+  void prepare(Context<Space> const& context, Rows x, Index images) {
     auto& workspace = context.workspace();
     mark_ = workspace.mark();
     norm1_.keep(context, x.rows);
-    projected_ = workspace.template push<T**>(x.rows, 3 * width_);
-    {
-      auto scope = workspace.scope();
-      auto const normalized = workspace.template push<T**>(x.rows, width_);
-      norm1_.normalize(context, x, normalized);
-      qkv_.forward(context, Rows(normalized), projected_);
-    }
-    attended_ = workspace.template push<T**>(x.rows, width_);
-    attention_.forward(context, Rows(projected_), attended_, images);
-    proj_.add_forward(context, Rows(attended_), x);
+    attend(context, x, images);
+    spread_->add(context, proj_, Rows(attended_), x);
     middle_mark_ = workspace.mark();
     norm2_.keep(context, x.rows);
-    mlp_.keep(context, x.rows);
+    mlp_.keep(context, spread_->branch_rows(x.rows));
     auto scope = workspace.scope();
-    auto const normalized = workspace.template push<T**>(x.rows, width_);
-    norm2_.normalize(context, x, normalized);
-    mlp_.add_result(context, Rows(normalized), x);
+    Rows const normalized = spread_->template push<T>(context, x.rows, width_);
+    norm2_.normalize(context, x, spread_->own(normalized));
+    spread_->gather(context, normalized);
+    mlp_.enter(context, normalized);
   }
 
   /// g, the gradient of the result, becomes that of the input; the gradients of all parameters are added to.
@@ -58,34 +65,71 @@ class Block {
     Region region("dchag::block::backward");
     auto& workspace = context.workspace();
     {
-      Rows const normalized = workspace.template push<T**>(g.rows, width_);
-      norm2_.recall(context, normalized);
-      mlp_.backward(context, normalized, g, normalized);
-      norm2_.add_backward(context, normalized, g);
+      Rows const normalized = spread_->template push<T>(context, g.rows, width_);
+      norm2_.recall(context, spread_->own(normalized));
+      spread_->gather(context, normalized);
+      mlp_.backward(context, normalized, spread_->gathered(context, g), g, normalized);
+      norm2_.add_backward(context, spread_->sum(context, normalized), g);
     }
     workspace.release(middle_mark_);
-    Rows const attended = attended_, projected = projected_;
-    Rows const slope = workspace.template push<T**>(g.rows, width_);
-    Rows const projected_slope = workspace.template push<T**>(g.rows, 3 * width_);
-    proj_.backward(context, attended, g, slope);
-    attention_.backward(context, projected, attended, slope, projected_slope);
-    norm1_.recall(context, slope);
-    qkv_.backward(context, slope, projected_slope, slope);
-    norm1_.add_backward(context, slope, g);
+    Rows const branch = spread_->template push<T>(context, g.rows, width_);
+    Rows const projected_slope = workspace.template push<T**>(branch.rows, qkv_.out());
+    attend_backward(context, g, {branch.data, branch.rows, proj_.in()}, projected_slope);
+    norm1_.recall(context, spread_->own(branch));
+    spread_->gather(context, branch);
+    qkv_.backward(context, branch, projected_slope, branch);
+    norm1_.add_backward(context, spread_->sum(context, branch), g);
     workspace.release(mark_);
   }
 
  private:
+  static Spread const& one_rank() {
+    static Spread const spread;
+    return spread;
+  }
+
+  /// attended = attention(qkv(norm1(x))); pushes what is kept of it.
+  void attend(Context<Space> const& context, Rows x, Index images) {
+    auto& workspace = context.workspace();
+    Index const rows = spread_->branch_rows(x.rows);
+    attention_.keep(context, rows, images);
+    attended_ = workspace.template push<T**>(rows, proj_.in());
+    auto scope = workspace.scope();
+    Rows const projected = attention_.projected(context);
+    {
+      auto inner = workspace.scope();
+      Rows const normalized = spread_->template push<T>(context, x.rows, width_);
+      norm1_.normalize(context, x, spread_->own(normalized));
+      spread_->gather(context, normalized);
+      qkv_.forward(context, normalized, projected);
+    }
+    attention_.attend(context, projected, attended_);
+  }
+
+  /// Writes the gradients of the attention's result (slope) and of queries, keys and values.
+  void attend_backward(Context<Space> const& context, Rows g, Rows slope, Rows projected_slope) {
+    {
+      auto scope = context.workspace().scope();
+      Rows const whole = spread_->gathered(context, g);
+      proj_.weight_backward(context, Rows(attended_), whole);
+      proj_.bias_backward(context, g);
+      proj_.input_backward(context, whole, slope);
+    }
+    attention_.backward(context, Rows(attended_), slope, projected_slope);
+  }
+
+  using Attention = decltype(std::declval<Spread const&>().template attention<T, Space>(Index{}, Index{}));
+
+  Spread const* spread_;
   Index width_;
   LayerNorm<T, Space> norm1_;
   Linear<T, Space> qkv_;
-  Attention<T, Space> attention_;
+  Attention attention_;
   Linear<T, Space> proj_;
   LayerNorm<T, Space> norm2_;
   Mlp<T, Space> mlp_;
   std::size_t mark_ = 0, middle_mark_ = 0;
-  View<T**, Space> projected_;  // [rows, 3 width]: queries, keys and values
-  View<T**, Space> attended_;   // [rows, width]
+  View<T**, Space> attended_;  // [branch rows, width of this rank's heads]
 };
 
 }  // namespace dchag::layers

@@ -19,10 +19,10 @@ class LayerNorm {
   using ConstRows = linalg::Matrix<T const>;
   static constexpr double epsilon = 1e-5;
 
-  LayerNorm(Parameters<T, Space>& parameters, std::string const& name, Index width)
+  LayerNorm(Parameters<T, Space>& parameters, std::string const& name, Index width, Placement const& placement = {})
       : width_(width),
-        gain_(&parameters.add(name + ".weight", {width}, constant(1))),
-        offset_(&parameters.add(name + ".bias", {width}, constant(0))) {}
+        gain_(&parameters.add(name + ".weight", {width}, constant(1), placement)),
+        offset_(&parameters.add(name + ".bias", {width}, constant(0), placement)) {}
 
   /// Pushes what is kept and writes y, which may be x.
   void forward(Context<Space> const& context, ConstRows x, Rows y) {

@@ -9,10 +9,18 @@
 
 namespace dchag::layers {
 
+/// What a rank holds of a Linear: features that come in and go out, and where its parameters stand.
+struct LinearShare {
+  Index in, out;
+  Placement weight{}, bias{};
+};
+
 /// y = x W^T + b for rows x [rows, in], y [rows, out]; parameters `name.weight` [out, in] and `name.bias` [out].
 /// Weights start normal with variance 2 / (in + out) (Glorot and Bengio, 2010), biases zero.
 ///
 /// Nothing is kept: backward is given x again.
+///
+/// Where a rank holds a share of the parameters, `in` and `out` are its own features: a Linear among those.
 template <class T, class Space>
 class Linear {
  public:
@@ -20,10 +28,15 @@ class Linear {
   using ConstRows = linalg::Matrix<T const>;
 
   Linear(Parameters<T, Space>& parameters, std::string const& name, Index in, Index out)
-      : in_(in),
-        out_(out),
-        weight_(&parameters.add(name + ".weight", {out, in}, normal(std::sqrt(2.0 / static_cast<double>(in + out))))),
-        bias_(&parameters.add(name + ".bias", {out}, constant(0))) {}
+      : Linear(parameters, name, in, out, {in, out}) {}
+
+  /// in and out of the whole, and what this rank holds of it.
+  Linear(Parameters<T, Space>& parameters, std::string const& name, Index in, Index out, LinearShare const& held)
+      : in_(held.in),
+        out_(held.out),
+        weight_(&parameters.add(name + ".weight", {out, in}, normal(std::sqrt(2.0 / static_cast<double>(in + out))),
+                                held.weight)),
+        bias_(&parameters.add(name + ".bias", {out}, constant(0), held.bias)) {}
 
   Index in() const { return in_; }
   Index out() const { return out_; }
@@ -40,6 +53,11 @@ class Linear {
   void add_forward(Context<Space> const& context, ConstRows x, Rows y) const {
     add_bias(context, y, T{1});
     linalg::gemm(context, linalg::Op::none, linalg::Op::transpose, T{1}, x, value(), T{1}, y);
+  }
+
+  /// y = x W^T
+  void product(Context<Space> const& context, ConstRows x, Rows y) const {
+    linalg::gemm(context, linalg::Op::none, linalg::Op::transpose, T{1}, x, value(), T{0}, y);
   }
 
   /// Adds to the gradients of both parameters and writes dx = dy W, which may be where x was.

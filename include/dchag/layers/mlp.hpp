@@ -15,33 +15,46 @@ class Mlp {
   using ConstRows = linalg::Matrix<T const>;
 
   Mlp(Parameters<T, Space>& parameters, std::string const& name, Index width, Index hidden)
-      : fc1_(parameters, name + ".fc1", width, hidden), fc2_(parameters, name + ".fc2", hidden, width) {}
+      : Mlp(parameters, name, width, hidden, {width, hidden}, {hidden, width}) {}
+
+  /// width and hidden of the whole, and what this rank holds of fc1 and fc2.
+  Mlp(Parameters<T, Space>& parameters, std::string const& name, Index width, Index hidden, LinearShare const& fc1,
+      LinearShare const& fc2)
+      : fc1_(parameters, name + ".fc1", width, hidden, fc1), fc2_(parameters, name + ".fc2", hidden, width, fc2) {}
 
   /// y += fc2(gelu(fc1(x)))
   void add_forward(Context<Space> const& context, ConstRows x, Rows y) {
     keep(context, x.rows);
-    add_result(context, x, y);
+    enter(context, x);
+    auto scope = context.workspace().scope();
+    fc2_.add_forward(context, activate(context), y);
   }
 
-  /// The two halves of add_forward, for an x that lies above what is kept.
+  /// The steps of add_forward, for an x that lies above what is kept and for sums that are not this layer's business.
   void keep(Context<Space> const& context, Index rows) {
     hidden_ = context.workspace().template push<T**>(rows, fc1_.out());
   }
-  void add_result(Context<Space> const& context, ConstRows x, Rows y) const {
-    fc1_.forward(context, x, hidden_);
-    auto scope = context.workspace().scope();
-    auto const active = context.workspace().template push<T**>(x.rows, fc1_.out());
-    gelu<Space, T>(context, Rows(hidden_), active);
-    fc2_.add_forward(context, Rows(active), y);
+  void enter(Context<Space> const& context, ConstRows x) const { fc1_.forward(context, x, hidden_); }
+  /// Pushes gelu(fc1(x)) [rows, hidden], which fc2() takes.
+  Rows activate(Context<Space> const& context) const {
+    Rows const hidden = hidden_, active = context.workspace().template push<T**>(hidden.rows, hidden.columns);
+    gelu<Space, T>(context, hidden, active);
+    return active;
   }
+  Linear<T, Space> const& fc2() const { return fc2_; }
 
   /// Writes dx, which may be where x is, and adds to the gradients of all parameters. What forward kept is used up.
   void backward(Context<Space> const& context, ConstRows x, ConstRows dy, Rows dx) const {
+    backward(context, x, dy, dy, dx);
+  }
+  /// The same; only rows `own` of dy add to the gradient of fc2's bias.
+  void backward(Context<Space> const& context, ConstRows x, ConstRows dy, ConstRows own, Rows dx) const {
     auto scope = context.workspace().scope();
     auto const slope = context.workspace().template push<T**>(x.rows, fc1_.out());
     fc2_.input_backward(context, dy, slope);
     gelu_backward(context, Rows(hidden_), Rows(slope), fc1_.bias().gradients);
-    fc2_.parameters_backward(context, Rows(hidden_), dy);
+    fc2_.weight_backward(context, Rows(hidden_), dy);
+    fc2_.bias_backward(context, own);
     fc1_.weight_backward(context, x, Rows(slope));
     fc1_.input_backward(context, Rows(slope), dx);
   }

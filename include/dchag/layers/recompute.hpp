@@ -7,8 +7,8 @@
 namespace dchag::layers {
 
 /// A layer that works in place on the residual stream, made to keep only its input, whole rows [rows, columns]:
-/// backward runs the layer's forward again. The same kernels on the same numbers, so that results and gradients are
-/// those of the layer itself.
+/// backward runs the layer's forward again, as far as its `prepare` does: all that its backward reads, perhaps not the
+/// result. The same kernels on the same numbers, so that results and gradients are those of the layer itself.
 template <class T, class Space, class Layer>
 class Recomputed {
  public:
@@ -29,7 +29,7 @@ class Recomputed {
 
   /// g, the gradient of the result, becomes that of the input.
   void backward(Context<Space> const& context, Rows g) {
-    layer_.forward(context, input_, images_);
+    layer_.prepare(context, input_, images_);
     layer_.backward(context, g);
     context.workspace().release(mark_);
   }

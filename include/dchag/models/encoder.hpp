@@ -6,6 +6,11 @@
 #include <dchag/layers/block.hpp>
 #include <dchag/layers/layer_norm.hpp>
 #include <dchag/layers/recompute.hpp>
+#include <dchag/layers/redistribute.hpp>
+#include <dchag/layers/spread.hpp>
+#include <dchag/layers/spread_tensor_sequence.hpp>
+#include <dchag/parallel/communicator.hpp>
+#include <dchag/parallel/strategy.hpp>
 #include <deque>
 #include <string>
 #include <type_traits>
@@ -45,20 +50,27 @@ struct TransformerConfig {
 /// and `prefix + norm.*`; every block is a shard unit of its own, and so is the norm.
 ///
 /// Where blocks are recomputed, each keeps only its input for the backward pass, which runs it forward again.
-template <class T, class Space, bool recompute_blocks = false>
+///
+/// The ranks of a group share the work as the strategy says. All of them call forward, evaluate and backward with the
+/// same whole rows, and all get the same whole rows.
+template <class T, class Space, bool recompute_blocks = false, ModelStrategy Strategy = Tensor>
 class Encoder {
  public:
   using Rows = linalg::Matrix<T>;
-  using Block = std::conditional_t<recompute_blocks, layers::Recomputed<T, Space, layers::Block<T, Space>>,
-                                   layers::Block<T, Space>>;
+  using Block = std::conditional_t<recompute_blocks, layers::Recomputed<T, Space, layers::Block<T, Space, Strategy>>,
+                                   layers::Block<T, Space, Strategy>>;
 
-  /// Throws Error where the sizes make no transformer.
-  Encoder(Parameters<T, Space>& parameters, TransformerConfig const& config, std::string const& prefix = "")
+  /// Throws Error where the sizes make no transformer, or none that the strategy can spread over the group.
+  Encoder(Parameters<T, Space>& parameters, TransformerConfig const& config, std::string const& prefix = "",
+          Communicator const& group = {})
       : config_(checked(config, prefix)),
         parameters_(&parameters),
         first_unit_(static_cast<Index>(parameters.units().size())),
-        blocks_(add_blocks(parameters, config, prefix)),
-        norm_(add_norm(parameters, config, prefix)) {}
+        spread_(group),
+        blocks_(add_blocks(parameters, config, prefix, spread_)),
+        norm_(add_norm(parameters, config, prefix, spread_)) {}
+  Encoder(Encoder const&) = delete;
+  Encoder& operator=(Encoder const&) = delete;
 
   TransformerConfig const& config() const { return config_; }
 
@@ -68,47 +80,73 @@ class Encoder {
     Region region("dchag::encoder::forward");
     check(x, images);
     mark_ = context.workspace().mark();
+    Rows const own = begin(context, x, images);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       auto const use = this->use(context, i, Pass::forward);
-      blocks_[i].forward(context, x, images);
+      blocks_[i].forward(context, own, images);
     }
     auto const use = this->use(context, blocks_.size(), Pass::forward);
-    norm_.forward(context, x, x);
+    norm_.forward(context, own, own);
+    finish(context, own, x);
   }
 
   /// The same, keeping nothing.
   void evaluate(Context<Space> const& context, Rows x, Index images) {
     Region region("dchag::encoder::evaluate");
     check(x, images);
+    auto whole = context.workspace().scope();
+    Rows const own = begin(context, x, images);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       auto const use = this->use(context, i, Pass::forward);
       auto scope = context.workspace().scope();
-      blocks_[i].forward(context, x, images);
+      blocks_[i].forward(context, own, images);
     }
     auto const use = this->use(context, blocks_.size(), Pass::forward);
     auto scope = context.workspace().scope();
-    norm_.forward(context, x, x);
+    norm_.forward(context, own, own);
+    finish(context, own, x);
   }
 
   /// g, the gradient of the result, becomes that of the input; the gradients of all parameters are added to.
   void backward(Context<Space> const& context, Rows g) {
     Region region("dchag::encoder::backward");
+    Rows const own = divides_rows() ? Rows(own_) : g;
+    if (divides_rows()) layers::take_locations(context, spread_.locations(), g, own);
     {
       auto const use = this->use(context, blocks_.size(), Pass::backward);
-      norm_.backward(context, g, g);
+      norm_.backward(context, own, own);
     }
     for (std::size_t i = blocks_.size(); i-- > 0;) {
       auto const use = this->use(context, i, Pass::backward);
-      blocks_[i].backward(context, g);
+      blocks_[i].backward(context, own);
     }
+    finish(context, own, g);
     context.workspace().release(mark_);
   }
 
  private:
+  using Spread = layers::Spread<Strategy>;
+
   /// Of the i-th block, or of the norm behind the last one.
   UnitUse<Space> use(Context<Space> const& context, std::size_t i, Pass pass) const {
     return parameters_->use(context, first_unit_ + static_cast<Index>(i), pass);
   }
+
+  bool divides_rows() const { return Spread::divides_rows && spread_.locations().group.size() > 1; }
+
+  /// This rank's own rows of x: x itself, or pushed.
+  Rows begin(Context<Space> const& context, Rows x, Index images) {
+    spread_.begin(x.rows, images);
+    if (!divides_rows()) return x;
+    own_ = context.workspace().template push<T**>(spread_.locations().own_rows(), x.columns);
+    layers::take_locations(context, spread_.locations(), x, Rows(own_));
+    return own_;
+  }
+  /// x = the rows of all ranks.
+  void finish(Context<Space> const& context, Rows own, Rows x) const {
+    if (divides_rows()) layers::gather_locations(context, spread_.locations(), own, x);
+  }
+
   void check(Rows const& x, Index images) const {
     require(x.columns == config_.embed && x.stride == x.columns, "encoder: rows of ", x.columns,
             " numbers at a distance of ", x.stride, " where embed = ", config_.embed,
@@ -121,27 +159,30 @@ class Encoder {
     return config;
   }
   static std::deque<Block> add_blocks(Parameters<T, Space>& parameters, TransformerConfig const& config,
-                                      std::string const& prefix) {
+                                      std::string const& prefix, Spread const& spread) {
+    spread.check(config.heads, config.embed, prefix);
     std::deque<Block> blocks;
     for (Index i = 0; i < config.depth; ++i) {
       std::string const name = prefix + "blocks." + std::to_string(i);
       parameters.begin_unit(name);
-      blocks.emplace_back(parameters, name, config.embed, config.heads, config.hidden());
+      blocks.emplace_back(parameters, name, config.embed, config.heads, config.hidden(), spread);
     }
     return blocks;
   }
   static layers::LayerNorm<T, Space> add_norm(Parameters<T, Space>& parameters, TransformerConfig const& config,
-                                              std::string const& prefix) {
+                                              std::string const& prefix, Spread const& spread) {
     parameters.begin_unit(prefix + "norm");
-    return {parameters, prefix + "norm", config.embed};
+    return {parameters, prefix + "norm", config.embed, spread.everywhere()};
   }
 
   TransformerConfig config_;
   Parameters<T, Space> const* parameters_;
   Index first_unit_;
+  Spread spread_;
   std::deque<Block> blocks_;
   layers::LayerNorm<T, Space> norm_;
   std::size_t mark_ = 0;
+  View<T**, Space> own_;  // [own rows, embed]: the residual stream, where rows are divided
 };
 
 }  // namespace dchag

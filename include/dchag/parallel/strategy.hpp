@@ -25,6 +25,11 @@ concept ShardStrategy = std::same_as<typename S::axis, ShardAxis>;
 struct Tensor {
   using axis = ModelAxis;
 };
+/// Heads and hidden features are divided; between their products, rows are: what Tensor holds and computes on every
+/// rank (residual stream, norms) is held and computed once.
+struct TensorSequence {
+  using axis = ModelAxis;
+};
 /// Locations are divided; every rank has all weights.
 struct Sequence {
   using axis = ModelAxis;
@@ -82,8 +87,8 @@ template <class... S>
 struct Parallel {
   static_assert(
       ((ModelStrategy<S> || ShardStrategy<S>)&&...),
-      "Parallel<...> takes strategies only: Tensor, Sequence or Replicated for the model axis; OptimizerShard, "
-      "GradientShard, FullShard or Unsharded for the shard axis");
+      "Parallel<...> takes strategies only: Tensor, TensorSequence, Sequence or Replicated for the model axis; "
+      "OptimizerShard, GradientShard, FullShard or Unsharded for the shard axis");
   static_assert(detail::on_axis<ModelAxis, S...> <= 1,
                 "Parallel<...> names two strategies for the model axis: leave one of them");
   static_assert(detail::on_axis<ShardAxis, S...> <= 1,
