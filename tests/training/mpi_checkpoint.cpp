@@ -51,7 +51,7 @@ class SharedScratch {
  public:
   explicit SharedScratch(Communicator const& world) : world_(world) {
     if (world.rank() == 0) own_ = std::make_unique<tests::Scratch>();
-    folder_ = detail::broadcast_text(world, own_ ? (*own_ / "").string() : "", 0);
+    folder_ = world.all_gather(own_ ? (*own_ / "").string() : "")[0];
   }
   ~SharedScratch() { world_.barrier(); }
   std::filesystem::path operator/(std::string const& name) const { return folder_ / name; }

@@ -362,7 +362,8 @@ class Parameters {
       return;
     }
     Index at = 0;
-    for (Range const& section : {Range{0, unit.summed}, Range{unit.summed, unit.size - unit.summed}}) {
+    Range const sections[] = {{0, unit.summed}, {unit.summed, unit.size - unit.summed}};
+    for (Range const& section : sections) {
       Index const count = section.count / shard_.count;
       if (count > 0) unit.owned.push_back({section.begin + shard_.index * count, count, at});
       at += count;

@@ -127,6 +127,11 @@ class Encoder {
  private:
   using Spread = layers::Spread<Strategy>;
 
+  /// Of the i-th block, or of the norm behind the last one.
+  UnitUse<Space> use(Context<Space> const& context, std::size_t i, Pass pass) const {
+    return parameters_->use(context, first_unit_ + static_cast<Index>(i), pass);
+  }
+
   bool divides_rows() const { return Spread::divides_rows && spread_.locations().group.size() > 1; }
 
   /// This rank's own rows of x: x itself, or pushed.
@@ -142,10 +147,6 @@ class Encoder {
     if (divides_rows()) layers::gather_locations(context, spread_.locations(), own, x);
   }
 
-  /// Of the i-th block, or of the norm behind the last one.
-  UnitUse<Space> use(Context<Space> const& context, std::size_t i, Pass pass) const {
-    return parameters_->use(context, first_unit_ + static_cast<Index>(i), pass);
-  }
   void check(Rows const& x, Index images) const {
     require(x.columns == config_.embed && x.stride == x.columns, "encoder: rows of ", x.columns,
             " numbers at a distance of ", x.stride, " where embed = ", config_.embed,

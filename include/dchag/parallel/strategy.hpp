@@ -19,7 +19,11 @@ concept ModelStrategy = std::same_as<typename S::axis, ModelAxis>;
 /// A strategy of the shard axis: what its ranks hold once between them instead of once each. Its members say what:
 /// `state` of the optimizer, `gradients`, `values`.
 template <class S>
-concept ShardStrategy = std::same_as<typename S::axis, ShardAxis>;
+concept ShardStrategy = std::same_as<typename S::axis, ShardAxis> && requires {
+  { S::state } -> std::convertible_to<bool>;
+  { S::gradients } -> std::convertible_to<bool>;
+  { S::values } -> std::convertible_to<bool>;
+};
 
 /// Heads and hidden features are divided; every rank has all locations.
 struct Tensor {

@@ -129,7 +129,7 @@ void save_tensors(Model& model, AdamWState<typename Model::Scalar, typename Mode
   together(world, [&] {
     if (world.rank() == 0) aside = writer.emplace(path, metadata, std::move(table)).share().string();
   });
-  aside = broadcast_text(world, aside, 0);
+  aside = world.all_gather(aside)[0];  // of the first rank
   together(world, [&] {
     written = write_parts(aside, tensors, [&](Placement const& placement) {
       return is_writer(mesh, model.parameters().shard(), placement);

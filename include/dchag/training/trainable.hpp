@@ -38,7 +38,10 @@ concept HasBatchSize = requires(typename Model::Batch const& batch) {
 };
 
 /// model.gradients(context, batch, weight) answers the loss of a batch and adds weight times its gradient to the
-/// gradients of the parameters. It leaves the workspace as it found it, and answers zero in a dry context.
+/// gradients of the parameters. It leaves the workspace as it found it, and answers zero in a dry context. A model
+/// whose parameters were given to shard() says which unit it uses by Parameters::use: around its forward pass where
+/// values are sharded, around its backward pass, once a batch, where gradients are. One that says so without need has
+/// the unit's gradients reduced while the backward pass of the next one runs.
 template <class Model>
 concept HasGradients = requires(Model& model, Context<typename Model::Space> const& context,
                                 typename Model::Batch const& batch, double weight) {
