@@ -271,7 +271,9 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("with all channels everywhere a rank holds all tokenizers, its own heads, and sums what the tokens are") {
+TEST_CASE(
+    "with all channels everywhere a rank holds all tokenizers and its own heads, and sends tokens and their "
+    "gradients") {
   Communicator const world(MPI_COMM_WORLD);
   int const ranks = world.size(), rank = world.rank();
   Index const channels = 6, embed = 24, heads = 8, rows = 256, width = embed / heads;

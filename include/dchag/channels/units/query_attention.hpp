@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <dchag/channels/evaluate/kernels.hpp>
 #include <dchag/channels/tile.hpp>
