@@ -20,15 +20,26 @@ inline double median(std::vector<double> seconds) {
   return *middle;
 }
 
-/// A flat front end on one image whose locations are a row of patches; step() goes forward and backward once.
-template <class Evaluation>
+/// Numbers as of a standard normal distribution.
+inline Kokkos::View<float*, Device> pixels(Index count) {
+  Kokkos::View<float*, Device> const image("image", static_cast<std::size_t>(count));
+  Kokkos::parallel_for(
+      "image", Kokkos::RangePolicy<Device, Kokkos::IndexType<Index>>(0, count),
+      KOKKOS_LAMBDA(Index i) { image(i) = static_cast<float>(random_normal(1, static_cast<std::uint64_t>(i))); });
+  return image;
+}
+
+/// A front end, flat unless a tree is given, on one image whose locations are a row of patches; step() goes forward and
+/// backward once. All ranks of the group build it and call step() together.
+template <class Evaluation, class TreePolicy = Tree<CrossAttention<1>>, PartitionPolicy Parting = Contiguous,
+          class Joining = Auto>
 class FrontEndRun {
  public:
-  explicit FrontEndRun(Shape const& shape)
+  explicit FrontEndRun(Shape const& shape, Communicator const& group = {})
       : shape_(shape),
         model_(parameters_, {shape.channels, shape.patch_edge, shape.rows * shape.patch_edge, shape.patch_edge},
-               shape.embed, shape.heads),
-        image_(pixels(shape.channels * shape.patch_edge * shape.patch_edge * shape.rows)) {
+               shape.embed, shape.heads, group, channels::owners_of<Parting>(shape.channels, {}, group.size())),
+        image_(pixels(model_.grid().channels * model_.grid().pixels() * shape.rows)) {
     parameters_.allocate(1);
     step();
     workspace_.allocate(workspace_.peak());
@@ -51,18 +62,13 @@ class FrontEndRun {
 
   std::size_t workspace_bytes() const { return workspace_.capacity(); }
 
- private:
-  static Kokkos::View<float*, Device> pixels(Index count) {
-    Kokkos::View<float*, Device> const image("image", static_cast<std::size_t>(count));
-    Kokkos::parallel_for(
-        "image", Kokkos::RangePolicy<Device, Kokkos::IndexType<Index>>(0, count),
-        KOKKOS_LAMBDA(Index i) { image(i) = static_cast<float>(random_normal(1, static_cast<std::uint64_t>(i))); });
-    return image;
-  }
+  /// Of parameters, gradients and AdamW's two moments (as large as these two), workspace and image on this rank.
+  std::size_t bytes() const { return 2 * parameters_.bytes() + workspace_bytes() + image_.size() * sizeof(float); }
 
+ private:
   Shape shape_;
   Parameters<float, Device> parameters_;
-  FrontEnd<float, Device, Tree<CrossAttention<1>>, Evaluation, false> model_;
+  FrontEnd<float, Device, TreePolicy, Evaluation, false, Joining> model_;
   Kokkos::View<float*, Device> image_;
   Workspace<Device> workspace_;
 };

@@ -258,6 +258,48 @@ TEST_CASE("Gather gives the same where the first level does not span ranks") {
                        Error);
 }
 
+TEST_CASE(
+    "all channels everywhere, and the heads of flat attention divided, give the tokens and gradients of one rank") {
+  Communicator const world(MPI_COMM_WORLD);
+  for (Index heads : {1, 2, 3, 8, 12}) {  // also fewer than ranks, and what does not divide evenly
+    Sizes const sizes{7 + heads, 6, 8, 2, 24, heads, 11, 9};
+    auto const owners = channels::owners_of<Everywhere>(sizes.channels, {}, world.size());
+    check<Tree<CrossAttention<1>>, Materialized>(sizes, 40, owners);
+    check<Tree<CrossAttention<1>>, Materialized, Auto, true>(sizes, 41, owners);
+    check<Tree<CrossAttention<1>>, Auto>(sizes, 42, owners);
+    check<Tree<Linear<4>, CrossAttention<1>>, Materialized>(sizes, 43, owners);
+  }
+}
+
+TEST_CASE(
+    "with all channels everywhere a rank holds all tokenizers and its own heads, and sends tokens and their "
+    "gradients") {
+  Communicator const world(MPI_COMM_WORLD);
+  int const ranks = world.size(), rank = world.rank();
+  Index const channels = 6, embed = 24, heads = 8, rows = 256, width = embed / heads;
+  using Flat = FrontEnd<float, Device, Tree<CrossAttention<1>>, Materialized, false>;
+  Parameters<float, Device> parameters;
+  Flat model(parameters, {channels, 32, 32, 2}, embed, heads, world,
+             channels::owners_of<Everywhere>(channels, {}, ranks));
+  parameters.allocate(1);
+  Index const own = Shares::even(heads, ranks).count(rank) * width;
+  CHECK(static_cast<Index>(model.own_channels().size()) == channels);
+  CHECK(model.group().size() == 1);
+  CHECK(parameters.count() ==
+        channels * embed * 6 + embed + 3 * own * (embed + 1) + embed * own + embed);  // tokenizer, query, in, out
+  Kokkos::View<float*, Device> const images("images", static_cast<std::size_t>(channels * 32 * 32));
+  Workspace<Device> workspace(std::size_t{64} << 20);
+  Context<Device> const context(workspace);
+  world.reset_traffic();
+  model.forward(context, images.data(), nullptr, rows, 1);
+  Index const sent = ranks > 1 ? rows * embed * static_cast<Index>(sizeof(float)) : 0;
+  CHECK(world.traffic().all_reduce.bytes == sent);
+  context.fill(reshape<float*, Device>(model.out(), model.tiling().tiles * embed * model.tiling().pitch), 0.0f);
+  model.backward(context, model.out());
+  CHECK(world.traffic().all_reduce.bytes == (1 + channels) * sent);
+  CHECK(world.traffic().bytes() == world.traffic().all_reduce.bytes);
+}
+
 TEST_CASE("a rank holds the tokenizer of its own channels, and of units that are another's nothing") {
   Communicator const world(MPI_COMM_WORLD);
   int const ranks = world.size(), rank = world.rank();

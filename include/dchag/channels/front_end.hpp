@@ -30,7 +30,7 @@ namespace dchag {
 ///
 /// The ranks of a replica divide the channels: each reads and tokenizes its own. All of them call every function with
 /// the same arguments, but for the images; tokens and their gradients are the same on every rank. See TreeShares for
-/// who does what.
+/// who does what. Where all channels are every rank's, see Everywhere.
 template <class T, class Space, class TreePolicy, EvaluationOrder Evaluation, bool recompute, JoinPolicy Joining = Auto>
 class FrontEnd {
   using Levels = typename TreePolicy::levels;
@@ -51,6 +51,7 @@ class FrontEnd {
   /// Leading Linear levels are folded into one, unless evaluation is as published.
   static constexpr std::size_t folded = published ? 0 : leading_linear();
   static constexpr bool attention_first = std::same_as<UnitOf<0>, channels::CrossAttentionUnit<T, Space>>;
+  static constexpr bool divides_heads = published && depth == 1 && attention_first;  // where channels are not divided
   static constexpr std::size_t first_token_level = folded > 0 ? folded : 1;
 
   template <std::size_t level>
@@ -68,15 +69,17 @@ class FrontEnd {
  public:
   /// Throws where the patch does not divide the image, the heads the features, a level has more groups than tokens, or
   /// the join cannot be as the policy wants it. `grid` has the channels of all ranks of the group; `owners` says for
-  /// each which rank owns it, and may be empty in a group of one.
+  /// each which rank owns it, or every_rank for all, and may be empty in a group of one.
   FrontEnd(Parameters<T, Space>& parameters, channels::PatchGrid const& grid, Index embed, Index heads,
            Communicator const& group = {}, std::vector<int> owners = {})
-      : joint_(group),
-        owners_(checked_owners(std::move(owners), checked(grid, embed, heads), group)),
-        own_(channels::channels_of(owners_, group.rank())),
+      : joint_(channels::everywhere(owners) ? Communicator() : group),
+        head_group_(divides_heads && channels::everywhere(owners) ? group : Communicator()),
+        owners_(checked_owners(std::move(owners), checked(grid, embed, heads), joint_.group())),
+        own_(channels::channels_of(owners_, joint_.group().rank())),
         grid_{static_cast<Index>(own_.size()), grid.height, grid.width, grid.patch},
         embed_(embed),
-        tokenizer_(parameters, grid.channels, embed, grid.pixels(), channels::ranges_of(own_)) {
+        tokenizer_(parameters, grid.channels, embed, grid.pixels(), channels::ranges_of(own_),
+                   group.size() > 1 && joint_.alone()) {
     Index tokens = grid.channels;
     each_level<0>([&](auto level) {
       constexpr Index groups = std::tuple_element_t<level(), Levels>::groups;
@@ -95,6 +98,7 @@ class FrontEnd {
   channels::PatchGrid const& grid() const { return grid_; }
   /// This rank's channels, ascending: those of the images that it gives to forward.
   std::vector<Index> const& own_channels() const { return own_; }
+  /// The ranks that divide the channels: this one alone where it has all of them.
   Communicator const& group() const { return joint_.group(); }
 
   /// Images [B, own channels, H, W] and keep [B, per_image] (locations wanted, or null for all) stay valid until
@@ -166,7 +170,8 @@ class FrontEnd {
   }
   static std::vector<int> checked_owners(std::vector<int> owners, channels::PatchGrid const& grid,
                                          Communicator const& group) {
-    if (owners.empty() && group.size() == 1) owners.assign(static_cast<std::size_t>(grid.channels), 0);
+    if ((owners.empty() && group.size() == 1) || channels::everywhere(owners))
+      owners.assign(static_cast<std::size_t>(grid.channels), 0);
     require(static_cast<Index>(owners.size()) == grid.channels, "front end: owners of ", owners.size(), " of ",
             grid.channels, " channels: say for each which rank owns it");
     return owners;
@@ -267,7 +272,7 @@ class FrontEnd {
                                       place.runs);
     channels::ChannelGroup const own{place.first, place.count};
     if constexpr (level == 0 && attention_first) {
-      leaves_.emplace_back(parameters, prefix, shape, tokenizer_, own);
+      leaves_.emplace_back(parameters, prefix, shape, tokenizer_, own, head_group_);
       if (place.shared) leaves_.back().share(joint_);
     } else {
       auto& unit = std::get<level>(units_).emplace_back(parameters, prefix, shape);
@@ -421,6 +426,7 @@ class FrontEnd {
   }
 
   channels::Joint<T, Space> joint_;
+  Communicator head_group_;
   std::vector<int> owners_;
   std::vector<Index> own_;
   channels::PatchGrid grid_;

@@ -12,9 +12,12 @@
 
 namespace dchag {
 
+/// The owner of a channel that every rank has.
+inline constexpr int every_rank = -1;
+
 /// Which rank of a replica owns each channel: owners(costs, ranks) answers a rank for each of costs.size() channels,
-/// the same on every rank. The costs, one a channel, say how much work a channel is; they are alike where nothing is
-/// known. A rank may own nothing.
+/// the same on every rank, or every_rank for all of them. The costs, one a channel, say how much work a channel is;
+/// they are alike where nothing is known. A rank may own nothing.
 template <class P>
 concept PartitionPolicy = requires(std::span<double const> costs, int ranks) {
   { P::owners(costs, ranks) } -> std::same_as<std::vector<int>>;
@@ -73,6 +76,16 @@ struct Balanced {
   }
 };
 
+/// Channels are not divided: every rank reads and tokenizes all of them, and computes the whole front end. Where this
+/// is flat attention evaluated as Materialized, each rank computes its own heads, and the ranks sum the results forward
+/// and the tokens' gradients backward: plain tensor parallelism (Megatron-LM, arXiv 1909.08053), which D-CHAG was
+/// published against and is measured against here.
+struct Everywhere {
+  static std::vector<int> owners(std::span<double const> costs, int) {
+    return std::vector<int>(costs.size(), every_rank);
+  }
+};
+
 template <PartitionPolicy P>
 struct Partition {
   using role = role::Partition;
@@ -80,6 +93,9 @@ struct Partition {
 };
 
 namespace channels {
+
+/// Whether every rank has all channels.
+inline bool everywhere(std::vector<int> const& owners) { return !owners.empty() && owners.front() == every_rank; }
 
 /// What the policy answers, checked. `costs` may be empty: all channels alike.
 template <PartitionPolicy P>
@@ -91,6 +107,7 @@ std::vector<int> owners_of(Index channels, std::vector<double> costs, int ranks)
   std::vector<int> owners = P::owners(costs, ranks);
   require(static_cast<Index>(owners.size()) == channels, "Partition: the policy names owners of ", owners.size(),
           " channels where there are ", channels);
+  if (std::all_of(owners.begin(), owners.end(), [](int owner) { return owner == every_rank; })) return owners;
   for (std::size_t c = 0; c < owners.size(); ++c)
     require(owners[c] >= 0 && owners[c] < ranks, "Partition: the policy gives channel ", c, " to rank ", owners[c],
             " of ", ranks);
@@ -101,7 +118,7 @@ std::vector<int> owners_of(Index channels, std::vector<double> costs, int ranks)
 inline std::vector<Index> channels_of(std::vector<int> const& owners, int rank) {
   std::vector<Index> own;
   for (std::size_t c = 0; c < owners.size(); ++c)
-    if (owners[c] == rank) own.push_back(static_cast<Index>(c));
+    if (owners[c] == rank || owners[c] == every_rank) own.push_back(static_cast<Index>(c));
   return own;
 }
 

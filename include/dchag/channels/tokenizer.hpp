@@ -17,16 +17,18 @@ namespace dchag::channels {
 template <class T, class Space>
 class Tokenizer {
  public:
-  /// Of `channels` channels those of the ranges.
+  /// Of `channels` channels those of the ranges, which are no other rank's, or every rank's.
   Tokenizer(Parameters<T, Space>& parameters, Index channels, Index embed, Index patch_pixels,
-            std::vector<Range> const& own)
+            std::vector<Range> const& own, bool on_every_rank = false)
       : embed_(embed), patch_(patch_pixels) {
-    auto const rows_of = [&](Index size) { return Placement::divided(1, channels, size, own); };
+    auto const rows_of = [&](Index size) {
+      return on_every_rank ? Placement{} : Placement::divided(1, channels, size, own);
+    };
     weight_ = &parameters.add("tokenizer.weight", {channels, embed, patch_},
                               normal(std::sqrt(2.0 / static_cast<double>(embed + patch_))), rows_of(embed * patch_));
     bias_ = &parameters.add("tokenizer.bias", {channels, embed}, constant(0), rows_of(embed));
     channel_embed_ = &parameters.add("channel_embed", {channels, embed}, normal(0.02), rows_of(embed));
-    channels_ = rows_of(1).held();
+    for (Range const& range : own) channels_ += range.count;
   }
   Tokenizer(Parameters<T, Space>& parameters, Index channels, Index embed, Index patch_pixels)
       : Tokenizer(parameters, channels, embed, patch_pixels, {{0, channels}}) {}
@@ -94,7 +96,7 @@ class Tokenizer {
   }
 
  private:
-  Index channels_, embed_, patch_;
+  Index channels_ = 0, embed_, patch_;
   Parameter<T, Space>*weight_, *bias_, *channel_embed_;
   T *beta_ = nullptr, *dbeta_ = nullptr;
 };

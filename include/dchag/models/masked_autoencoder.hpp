@@ -250,7 +250,7 @@ class MaskedAutoencoder {
       loss = error(context, batch, sorted, slope, pixels);
       auto const use = this->use(context, prediction_.weight(), Pass::backward);
       prediction_.backward(context, rows, pixels, rows);
-      mesh_.model().all_reduce(context, reshape<Scalar*, Space>(rows.data, rows.rows * rows.columns));
+      front_end_.group().all_reduce(context, reshape<Scalar*, Space>(rows.data, rows.rows * rows.columns));
       detail::hidden_rows(context, images, locations, hidden, rows.columns, sorted.hidden, full.data, rows.data, true);
     }
     decoder_.backward(context, full);
@@ -343,7 +343,7 @@ class MaskedAutoencoder {
   layers::LinearShare predicted() const {
     auto const& own = front_end_.own_channels();
     Index const out = static_cast<Index>(own.size()) * grid().pixels();
-    if (mesh_.model().size() == 1) return {config_.decoder.embed, out};
+    if (front_end_.group().size() == 1) return {config_.decoder.embed, out};
     auto const ranges = channels::ranges_of(own);
     return {config_.decoder.embed, out,
             Placement::divided(grid().pixels(), config_.channels, config_.decoder.embed, ranges),
@@ -356,8 +356,8 @@ class MaskedAutoencoder {
     Index const hidden = grid().locations() - config_.kept();
     double const own = detail::reconstruction_error(context, own_grid(), batch.size() * hidden, hidden, sorted.hidden,
                                                     batch.images.data(), slope, pixels.data);
-    if (context.dry() || mesh_.model().size() == 1) return own;
-    return mesh_.model().all_reduce(own * static_cast<double>(own_grid().channels)) /
+    if (context.dry() || front_end_.group().size() == 1) return own;
+    return front_end_.group().all_reduce(own * static_cast<double>(own_grid().channels)) /
            static_cast<double>(config_.channels);
   }
 

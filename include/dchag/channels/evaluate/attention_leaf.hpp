@@ -9,13 +9,14 @@
 namespace dchag::channels {
 
 /// Cross-attention over the channels of a group, in the order of evaluation that the policy allows and that is cheapest
-/// for the rows at hand. The channels may be some of the unit's, those that this rank owns: see share().
+/// for the rows at hand. The channels may be some of the unit's, those that this rank owns: see share(). Or the heads
+/// are divided over the ranks of a group, all of which have all channels.
 template <class T, class Space, EvaluationOrder Policy>
 class AttentionLeaf {
  public:
   AttentionLeaf(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape,
-                Tokenizer<T, Space>& tokenizer, ChannelGroup group)
-      : attention_(parameters, prefix, shape),
+                Tokenizer<T, Space>& tokenizer, ChannelGroup group, Communicator const& head_group = {})
+      : attention_(parameters, prefix, shape, head_group),
         size_{0, group.count, tokenizer.patch(), shape.embed, shape.heads},
         materialized_(attention_, tokenizer, group),
         token_space_(attention_, tokenizer, group),

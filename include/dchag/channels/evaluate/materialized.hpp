@@ -109,8 +109,9 @@ void add_weighted_keys(Context<Space> const& context, Tiling const& tiling, Inde
 
 }  // namespace detail
 
-/// Cross-attention over channels as published: every token, key and value is formed and kept, c (3 D + h) + D numbers a
-/// row.
+/// Cross-attention over channels as published: every token, key and value is formed and kept, c (D + 2 E + h) + E
+/// numbers a row. E is D, or where ranks divide the heads the features of this rank's; the tokens are then formed on
+/// each of them, and their gradients summed over them.
 template <class T, class Space>
 class MaterializedLeaf {
  public:
@@ -118,12 +119,13 @@ class MaterializedLeaf {
       : attention_(&attention), tokenizer_(&tokenizer), group_(group) {}
 
   Index kept_per_row() const {
-    return group_.count * (3 * attention_->embed() + attention_->heads()) + attention_->embed();
+    Index const features = attention_->features();
+    return group_.count * (attention_->embed() + 2 * features + attention_->heads()) + features;
   }
 
   void prepare(Context<Space> const& context) {
-    dkappa_ = context.workspace().template push<T*>(attention_->embed()).data();
-    context.fill(reshape<T*, Space>(dkappa_, attention_->embed()), T{0});
+    dkappa_ = context.workspace().template push<T*>(attention_->features()).data();
+    context.fill(reshape<T*, Space>(dkappa_, attention_->features()), T{0});
   }
   void finish(Context<Space> const& context) const { attention_->finish_query(context, dkappa_); }
 
@@ -150,18 +152,19 @@ class MaterializedLeaf {
                 T const* gradient) const {
     using linalg::Op;
     Index const c = group_.count, heads = attention_->heads(), embed = attention_->embed(), width = attention_->width();
-    Index const pitch = tiling.pitch;
+    Index const pitch = tiling.pitch, features = attention_->features();
     auto const [t, k, v, a, z] = parts(tiling, kept);
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
-    T* const dz = workspace.template push<T**>(embed, pitch).data();
+    T* const dz = workspace.template push<T**>(features, pitch).data();
     T* const delta = workspace.template push<T**>(heads, pitch).data();
     T* const ds = workspace.template push<T***>(c, heads, pitch).data();
-    T* const dkv = workspace.template push<T***>(c, embed, pitch).data();
+    T* const dkv = workspace.template push<T***>(c, features, pitch).data();
     T* const dt = workspace.template push<T***>(c, embed, pitch).data();
     attention_->pull(context, tiling, z, gradient, false, dz, delta);
     auto const tokens = tokenizer_->tokens(tiling, dt, c);
-    linalg::Batch<T const> const dkv_batch(tile_matrix(static_cast<T const*>(dkv), embed, tiling), c, embed * pitch);
+    linalg::Batch<T const> const dkv_batch(tile_matrix(static_cast<T const*>(dkv), features, tiling), c,
+                                           features * pitch);
     linalg::Batch<T const> const t_batch(tile_matrix(t, embed, tiling), c, embed * pitch);
 
     detail::head_dots(context, tiling, c, heads, width, v, static_cast<T const*>(dz), pitch, T{1}, ds);
@@ -181,29 +184,33 @@ class MaterializedLeaf {
     linalg::summed_gemm(context, Op::none, Op::transpose, T{1}, dkv_batch, t_batch, T{1},
                         attention_->key_weight_gradient());
     for (Index channel = 0; channel < c; ++channel)
-      linalg::add_row_sums(context, tile_matrix(static_cast<T const*>(dkv) + channel * embed * pitch, embed, tiling),
+      linalg::add_row_sums(context,
+                           tile_matrix(static_cast<T const*>(dkv) + channel * features * pitch, features, tiling),
                            attention_->key_bias_gradient());
+    attention_->sum_over_heads(context, tiling, c, dt);
     tokenizer_->pull(context, tiling, group_.first, c, x, dt);
   }
 
  private:
   template <class P>
   struct Parts {
-    P *tokens, *keys, *values, *weights, *z;  // [c, D, pitch] three times, [c, h, pitch], [D, pitch]
+    P *tokens, *keys, *values, *weights, *z;  // [c, D, pitch], [c, E, pitch] twice, [c, h, pitch], [E, pitch]
   };
   template <class P>
   Parts<P> parts(Tiling const& tiling, P* kept) const {
-    Index const size = group_.count * attention_->embed() * tiling.pitch;
-    P* const weights = kept + 3 * size;
-    return {kept, kept + size, kept + 2 * size, weights, weights + group_.count * attention_->heads() * tiling.pitch};
+    Index const one = group_.count * tiling.pitch;
+    P *const keys = kept + one * attention_->embed(), *const values = keys + one * attention_->features();
+    P* const weights = values + one * attention_->features();
+    return {kept, keys, values, weights, weights + one * attention_->heads()};
   }
 
   void project(Context<Space> const& context, Tiling const& tiling, linalg::Matrix<T> weight, T const* bias, T* t,
                T* out) const {
-    Index const c = group_.count, embed = attention_->embed();
+    Index const c = group_.count, features = attention_->features();
     linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {weight, c, 0},
-                         tokenizer_->tokens(tiling, t, c), T{0}, tokenizer_->tokens(tiling, out, c));
-    detail::add_token_bias(context, tiling, c, embed, bias, out);
+                         tokenizer_->tokens(tiling, t, c), T{0},
+                         {tile_matrix(out, features, tiling), c, features * tiling.pitch});
+    detail::add_token_bias(context, tiling, c, features, bias, out);
   }
 
   QueryAttention<T, Space>* attention_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <dchag/channels/evaluate/kernels.hpp>
 #include <dchag/channels/tile.hpp>
@@ -9,6 +10,7 @@
 #include <dchag/core/parameters.hpp>
 #include <dchag/linalg/gemm.hpp>
 #include <dchag/linalg/reduce.hpp>
+#include <dchag/parallel/shares.hpp>
 #include <limits>
 #include <string>
 
@@ -56,16 +58,28 @@ void add_outer(Context<Space> const& context, Index rows, Index columns, Index r
 /// Attention of one learned query over the tokens of a unit: its parameters, and the parts that every order of
 /// evaluation shares (channel-math.md, sections 2 and 3). Values z [D, pitch] are the heads' weighted sums side by
 /// side, with bv.
+///
+/// Where the ranks of a head group divide the heads (all of them have all tokens), each has the features E of its own
+/// ones: h heads and E features of queries, keys and values in the comments below are then its own, and E < D.
 template <class T, class Space>
 class QueryAttention {
  public:
-  QueryAttention(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape)
-      : embed_(shape.embed), heads_(shape.heads) {
+  QueryAttention(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape,
+                 Communicator const& head_group = {})
+      : embed_(shape.embed), width_(embed_ / shape.heads), by_heads_(head_group) {
+    Range const own = Shares::even(shape.heads, head_group.size()).range(head_group.rank());
+    auto const divided = [&](Index outer, Index inner) {
+      return by_heads_.alone() ? Placement{} : Placement::divided(outer, shape.heads, inner, {own});
+    };
+    heads_ = own.count;
     double const deviation = 1.0 / std::sqrt(static_cast<double>(embed_));
-    query_ = &parameters.add(prefix + "query", {1, 1, embed_}, normal(0.02));
-    in_weight_ = &parameters.add(prefix + "in_proj_weight", {3 * embed_, embed_}, normal(deviation));
-    in_bias_ = &parameters.add(prefix + "in_proj_bias", {3 * embed_}, constant(0));
-    out_weight_ = &parameters.add(prefix + "out_proj.weight", {embed_, embed_}, normal(deviation));
+    query_ = &parameters.add(prefix + "query", {1, 1, embed_}, normal(0.02),
+                             by_heads_.alone() ? Placement{} : Placement::summed());
+    in_weight_ = &parameters.add(prefix + "in_proj_weight", {3 * embed_, embed_}, normal(deviation),
+                                 divided(3, width_ * embed_));
+    in_bias_ = &parameters.add(prefix + "in_proj_bias", {3 * embed_}, constant(0), divided(3, width_));
+    out_weight_ =
+        &parameters.add(prefix + "out_proj.weight", {embed_, embed_}, normal(deviation), divided(embed_, width_));
     out_bias_ = &parameters.add(prefix + "out_proj.bias", {embed_}, constant(0));
   }
 
@@ -101,23 +115,22 @@ class QueryAttention {
 
   Index embed() const { return embed_; }
   Index heads() const { return heads_; }
-  Index width() const { return embed_ / heads_; }  // features of a head
+  Index width() const { return width_; }              // features of a head
+  Index features() const { return heads_ * width_; }  // E
   T scale() const { return static_cast<T>(1.0 / std::sqrt(static_cast<double>(width()))); }
 
-  T* query_values() const { return kappa_; }   // kappa [D]
-  T* scorers() const { return scorers_; }      // u [h, D]
-  T* scorer_gradients() const { return du_; }  // [h, D], of u
-  linalg::Matrix<T> key_weight() const { return {in_weight_->values + embed_ * embed_, embed_, embed_}; }
-  linalg::Matrix<T> value_weight() const { return {in_weight_->values + 2 * embed_ * embed_, embed_, embed_}; }
-  linalg::Matrix<T> key_weight_gradient() const { return {in_weight_->gradients + embed_ * embed_, embed_, embed_}; }
-  linalg::Matrix<T> value_weight_gradient() const {
-    return {in_weight_->gradients + 2 * embed_ * embed_, embed_, embed_};
-  }
-  T* key_bias() const { return in_bias_->values + embed_; }
-  T* value_bias() const { return in_bias_->values + 2 * embed_; }
-  T* key_bias_gradient() const { return in_bias_->gradients + embed_; }
+  T* query_values() const { return kappa_; }                                          // kappa [E]
+  T* scorers() const { return scorers_; }                                             // u [h, D]
+  T* scorer_gradients() const { return du_; }                                         // [h, D], of u
+  linalg::Matrix<T> key_weight() const { return projection(in_weight_->values, 1); }  // [E, D], as the next three
+  linalg::Matrix<T> value_weight() const { return projection(in_weight_->values, 2); }
+  linalg::Matrix<T> key_weight_gradient() const { return projection(in_weight_->gradients, 1); }
+  linalg::Matrix<T> value_weight_gradient() const { return projection(in_weight_->gradients, 2); }
+  T* key_bias() const { return in_bias_->values + features(); }
+  T* value_bias() const { return in_bias_->values + 2 * features(); }
+  T* key_bias_gradient() const { return in_bias_->gradients + features(); }
 
-  /// The d rows of a [D, columns] matrix that belong to each head.
+  /// The d rows of a [E, columns] matrix that belong to each head.
   linalg::Batch<T> by_head(linalg::Matrix<T> m) const { return {m.rows_at(0, width()), heads_, width() * m.stride}; }
 
   /// kappa = Wq q + bq and u_i = Wk(i)^T kappa(i) / sqrt(d), on the workspace until the batch is done; zeroes du.
@@ -125,40 +138,51 @@ class QueryAttention {
     using linalg::Op;
     auto& workspace = context.workspace();
     tiles_pulled_ = 0;
-    kappa_ = workspace.template push<T*>(embed_).data();
+    kappa_ = workspace.template push<T*>(features()).data();
     scorers_ = workspace.template push<T*>(heads_ * embed_).data();
     du_ = workspace.template push<T*>(heads_ * embed_).data();
-    auto const row = [&](T* data) { return linalg::Matrix<T>(data, 1, embed_); };
-    context.copy(reshape<T*, Space>(kappa_, embed_), reshape<T*, Space>(in_bias_->values, embed_));
-    linalg::gemm(context, Op::none, Op::transpose, T{1}, row(query_->values), {in_weight_->values, embed_, embed_},
-                 T{1}, row(kappa_));
+    context.copy(reshape<T*, Space>(kappa_, features()), reshape<T*, Space>(in_bias_->values, features()));
+    linalg::gemm(context, Op::none, Op::transpose, T{1}, {query_->values, 1, embed_}, projection(in_weight_->values, 0),
+                 T{1}, {kappa_, 1, features()});
     linalg::batched_gemm(context, Op::none, Op::none, scale(), {{kappa_, 1, width()}, heads_, width()},
-                         by_head(key_weight()), T{0}, {row(scorers_), heads_, embed_});
+                         by_head(key_weight()), T{0}, {{scorers_, 1, embed_}, heads_, embed_});
     context.fill(reshape<T*, Space>(du_, heads_ * embed_), T{0});
   }
 
-  /// out = Wo z + bo, after bv is added to z where it is still missing.
+  /// out = Wo z + bo, after bv is added to z where it is still missing. Of a head group the first rank brings bo into
+  /// the sum.
   void project(Context<Space> const& context, Tiling const& tiling, bool add_value_bias, T* z, T* out) const {
-    if (add_value_bias) kernels::spread_bias(context, tiling, embed_, value_bias(), true, z);
-    kernels::spread_bias(context, tiling, embed_, static_cast<T const*>(out_bias_->values), false, out);
-    linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {out_weight_->values, embed_, embed_},
-                 tile_matrix(z, embed_, tiling), T{1}, tile_matrix(out, embed_, tiling));
+    bool const brings_bias = by_heads_.group().rank() == 0;
+    if (add_value_bias) kernels::spread_bias(context, tiling, features(), value_bias(), true, z);
+    if (brings_bias)
+      kernels::spread_bias(context, tiling, embed_, static_cast<T const*>(out_bias_->values), false, out);
+    linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, out_projection(out_weight_->values),
+                 tile_matrix(z, features(), tiling), brings_bias ? T{1} : T{0}, tile_matrix(out, embed_, tiling));
+    by_heads_.sum(context, tiling, embed_, out);
   }
 
-  /// From the gradient of out: those of Wo, bo and bv are added, dz [D, pitch] and delta [h, pitch] written. Ranks that
+  /// The gradients of `count` tokens [count, D, pitch] become the sums over the heads of all ranks.
+  void sum_over_heads(Context<Space> const& context, Tiling const& tiling, Index count, T* token_gradients) const {
+    if (by_heads_.alone()) return;
+    Index const one = embed_ * tiling.pitch, chunk = chunk_channels<T, Space>(count, one);
+    for (Index first = 0; first < count; first += chunk)
+      by_heads_.sum(context, tiling, std::min(chunk, count - first) * embed_, token_gradients + first * one);
+  }
+
+  /// From the gradient of out: those of Wo, bo and bv are added, dz [E, pitch] and delta [h, pitch] written. Ranks that
   /// share the unit would add the same: they take turns, tile by tile.
   void pull(Context<Space> const& context, Tiling const& tiling, T const* z, T const* gradient, bool delta_without_bias,
             T* dz, T* delta) {
     using linalg::Op;
     auto const g = tile_matrix(gradient, embed_, tiling);
     bool const turn = tiles_pulled_++ % joint_.group().size() == joint_.group().rank();
-    linalg::gemm(context, Op::transpose, Op::none, T{1}, {out_weight_->values, embed_, embed_}, g, T{0},
-                 tile_matrix(dz, embed_, tiling));
+    linalg::gemm(context, Op::transpose, Op::none, T{1}, out_projection(out_weight_->values), g, T{0},
+                 tile_matrix(dz, features(), tiling));
     if (turn) {
-      linalg::gemm(context, Op::none, Op::transpose, T{1}, g, tile_matrix(z, embed_, tiling), T{1},
-                   {out_weight_->gradients, embed_, embed_});
+      linalg::gemm(context, Op::none, Op::transpose, T{1}, g, tile_matrix(z, features(), tiling), T{1},
+                   out_projection(out_weight_->gradients));
       linalg::add_row_sums(context, g, out_bias_->gradients);
-      linalg::add_row_sums(context, tile_matrix(dz, embed_, tiling), in_bias_->gradients + 2 * embed_);
+      linalg::add_row_sums(context, tile_matrix(dz, features(), tiling), in_bias_->gradients + 2 * features());
     }
     detail::head_products(context, tiling, heads_, width(), static_cast<T const*>(dz), z,
                           static_cast<T const*>(delta_without_bias ? value_bias() : nullptr), delta);
@@ -168,12 +192,12 @@ class QueryAttention {
   void finish(Context<Space> const& context) const {
     using linalg::Op;
     auto scope = context.workspace().scope();
-    T* const dkappa = context.workspace().template push<T*>(embed_).data();
+    T* const dkappa = context.workspace().template push<T*>(features()).data();
     T* const du = du_;
     T const factor = scale();
     context.loop(
         "dchag::channels::scale_du", heads_ * embed_, KOKKOS_LAMBDA(Index at) { du[at] *= factor; });
-    detail::add_outer(context, embed_, embed_, width(), static_cast<T const*>(kappa_), static_cast<T const*>(du_),
+    detail::add_outer(context, features(), embed_, width(), static_cast<T const*>(kappa_), static_cast<T const*>(du_),
                       key_weight_gradient().data);
     linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, {{du_, 1, embed_}, heads_, embed_},
                          by_head(key_weight()), T{0}, {{dkappa, 1, width()}, heads_, width()});
@@ -184,18 +208,24 @@ class QueryAttention {
   void finish_query(Context<Space> const& context, T const* dkappa) const {
     T* const bias = in_bias_->gradients;
     context.loop(
-        "dchag::channels::add_dkappa", embed_, KOKKOS_LAMBDA(Index e) { bias[e] += dkappa[e]; });
-    detail::add_outer(context, embed_, embed_, embed_, dkappa, static_cast<T const*>(query_->values),
+        "dchag::channels::add_dkappa", features(), KOKKOS_LAMBDA(Index e) { bias[e] += dkappa[e]; });
+    detail::add_outer(context, features(), embed_, embed_, dkappa, static_cast<T const*>(query_->values),
                       in_weight_->gradients);
-    linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {dkappa, 1, embed_},
-                 {in_weight_->values, embed_, embed_}, T{1}, {query_->gradients, 1, embed_});
+    linalg::gemm(context, linalg::Op::none, linalg::Op::none, T{1}, {dkappa, 1, features()},
+                 projection(in_weight_->values, 0), T{1}, {query_->gradients, 1, embed_});
   }
 
  private:
-  Index embed_, heads_;
+  /// Wq, Wk or Wv [E, D] of in_proj_weight.
+  linalg::Matrix<T> projection(T* weights, Index which) const {
+    return {weights + which * features() * embed_, features(), embed_};
+  }
+  linalg::Matrix<T> out_projection(T* weights) const { return {weights, embed_, features()}; }  // [D, E]
+
+  Index embed_, width_, heads_ = 0;
   Parameter<T, Space>*query_, *in_weight_, *in_bias_, *out_weight_, *out_bias_;
-  Joint<T, Space> joint_;
-  Index tiles_pulled_ = 0;  // of the batch
+  Joint<T, Space> joint_, by_heads_;  // with those that have other tokens, with those that have other heads
+  Index tiles_pulled_ = 0;            // of the batch
   T *kappa_ = nullptr, *scorers_ = nullptr, *du_ = nullptr;
 };
 
