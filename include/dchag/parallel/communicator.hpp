@@ -81,8 +81,8 @@ class Communicator {
     post_all_reduce(blocking, context, values, reduction).wait(context);
   }
   template <class Space, class Values>
-  Pending<Space> start_all_reduce(Context<Space> const& context, Values const& values,
-                                  Reduction reduction = Reduction::sum) const {
+  [[nodiscard]] Pending<Space> start_all_reduce(Context<Space> const& context, Values const& values,
+                                                Reduction reduction = Reduction::sum) const {
     return post_all_reduce(started, context, values, reduction);
   }
 
@@ -108,7 +108,8 @@ class Communicator {
     post_all_gather(blocking, context, part, whole).wait(context);
   }
   template <class Space, class Part, class Whole>
-  Pending<Space> start_all_gather(Context<Space> const& context, Part const& part, Whole const& whole) const {
+  [[nodiscard]] Pending<Space> start_all_gather(Context<Space> const& context, Part const& part,
+                                                Whole const& whole) const {
     return post_all_gather(started, context, part, whole);
   }
 
@@ -139,8 +140,8 @@ class Communicator {
     post_reduce_scatter(blocking, context, whole, part, reduction).wait(context);
   }
   template <class Space, class Whole, class Part>
-  Pending<Space> start_reduce_scatter(Context<Space> const& context, Whole const& whole, Part const& part,
-                                      Reduction reduction = Reduction::sum) const {
+  [[nodiscard]] Pending<Space> start_reduce_scatter(Context<Space> const& context, Whole const& whole, Part const& part,
+                                                    Reduction reduction = Reduction::sum) const {
     return post_reduce_scatter(started, context, whole, part, reduction);
   }
 
@@ -151,8 +152,8 @@ class Communicator {
     post_all_to_all(blocking, context, outgoing, incoming).wait(context);
   }
   template <class Space, class Outgoing, class Incoming>
-  Pending<Space> start_all_to_all(Context<Space> const& context, Outgoing const& outgoing,
-                                  Incoming const& incoming) const {
+  [[nodiscard]] Pending<Space> start_all_to_all(Context<Space> const& context, Outgoing const& outgoing,
+                                                Incoming const& incoming) const {
     return post_all_to_all(started, context, outgoing, incoming);
   }
 
@@ -162,7 +163,8 @@ class Communicator {
     post_broadcast(blocking, context, values, root).wait(context);
   }
   template <class Space, class Values>
-  Pending<Space> start_broadcast(Context<Space> const& context, Values const& values, int root = 0) const {
+  [[nodiscard]] Pending<Space> start_broadcast(Context<Space> const& context, Values const& values,
+                                               int root = 0) const {
     return post_broadcast(started, context, values, root);
   }
 

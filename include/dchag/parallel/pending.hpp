@@ -18,7 +18,7 @@ class Communicator;
 /// program then ends without waiting for ranks that may never come. The default, and what one rank or a dry context
 /// starts, is nothing to wait for.
 template <class Space>
-class [[nodiscard]] Pending {
+class Pending {
  public:
   Pending() = default;
   Pending(Pending&& other) noexcept { swap(other); }
