@@ -4,25 +4,29 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<'END'
-usage: cmake/run.sh [hyperspectral] [-- argument...]
+usage: cmake/run.sh [hyperspectral] [--ranks N] [-- argument...]
 Builds and runs examples/hyperspectral_autoencoder on the Indian Pines scene; the arguments after -- are the example's
 own (-- --help lists them). OMP_NUM_THREADS and OMP_PROC_BIND are respected where set.
+  --ranks N  started by mpirun on N ranks, the cores divided among them; the example's --model-ranks and --shard-ranks
+             say what they do: cmake/run.sh --ranks 4 -- --model-ranks 2 --shard-ranks 2
 END
 }
 
-job=hyperspectral
-if (($#)) && [[ $1 != -- ]]; then
+job=hyperspectral ranks=
+while (($#)); do
   case $1 in
     -h | --help) usage; exit 0 ;;
     hyperspectral) job=$1 ;;
-    *) usage >&2; die "unknown job '$1'" ;;
+    --ranks)
+      [[ ${2:-} =~ ^[1-9][0-9]{0,5}$ ]] || { usage >&2; die "--ranks '${2:-}': give a number of ranks, 1 or more"; }
+      ranks=$2
+      shift
+      ;;
+    --) shift; break ;;
+    *) usage >&2; die "unexpected '$1': the example's own arguments come after --" ;;
   esac
   shift
-fi
-if (($#)); then
-  [[ $1 == -- ]] || { usage >&2; die "unexpected '$1': the example's own arguments come after --"; }
-  shift
-fi
+done
 
 install_build_packages
 mkdir -p "$dchag_cache/logs"
@@ -43,5 +47,13 @@ if ! { configure run "-DCMAKE_PREFIX_PATH=$prefix" -DDCHAG_ENABLE_TESTS=OFF -DDC
   die "$program was not built: see $log"
 fi
 
+program=$dchag_build/run/examples/$program
+if [[ $ranks ]]; then
+  # Threads are not bound: those of all ranks would be to the same cores.
+  threads=$(($(nproc) / ranks))
+  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))} OMP_PROC_BIND=${OMP_PROC_BIND:-false}
+  export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+  exec mpirun --oversubscribe --bind-to none -n "$ranks" "$program" "${arguments[@]}" "$@"
+fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)} OMP_PROC_BIND=${OMP_PROC_BIND:-spread} OMP_PLACES=${OMP_PLACES:-cores}
-exec "$dchag_build/run/examples/$program" "${arguments[@]}" "$@"
+exec "$program" "${arguments[@]}" "$@"

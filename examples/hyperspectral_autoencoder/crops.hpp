@@ -12,8 +12,6 @@
 
 namespace pines {
 
-using dchag::Index;
-
 /// What a crop shows: a square of the scene in one of the 8 symmetries of a square, its spectra changed to
 /// gain x + shift (to - from), with the spectra of two pixels.
 struct Framing {
@@ -29,7 +27,8 @@ inline Pixel turned(int symmetry, int edge, int i, int j) {
   return symmetry & 4 ? Pixel{c, r} : Pixel{r, c};
 }
 
-/// A batch of square crops of one edge with the visible patches of each, filled on the host and handed to a model.
+/// A batch of square crops of one edge with the visible patches of each, filled on the host and handed to a model. Its
+/// bands are the scene's: those of this rank.
 template <class Model>
 class Crops {
  public:
@@ -54,6 +53,9 @@ class Crops {
   int bands() const { return scene_->bands(); }
   std::size_t pixels() const { return static_cast<std::size_t>(edge_ * edge_); }
   std::size_t size_of_one() const { return static_cast<std::size_t>(bands()) * pixels(); }
+
+  /// Of a batch where the model runs.
+  std::size_t bytes() const { return images_.size() * sizeof(float) + keep_.size() * sizeof(Index); }
 
   /// A band of a crop, [edge, edge].
   std::span<float const> band(std::size_t crop, int band) const {

@@ -20,7 +20,8 @@ struct Errors {
   double symmetric = 0;  // the mean of the model's answers to the 8 symmetries of each crop
 };
 
-/// Runs a model on crops and holds its answers against the scene.
+/// Runs a model on crops and holds its answers against the scene, whose bands are the model's own channels. The model
+/// ranks of a replica call errors(), reconstruct() and features() together; errors() are of the bands of all of them.
 template <class Model>
 class Evaluation {
  public:
@@ -48,12 +49,13 @@ class Evaluation {
       }
       add_squares(crops, one, all, only_model, total);
     }
+    total = model_->mesh().model().all_reduce(total);
     auto const root = [&](std::size_t method) { return std::sqrt(total[method] / total[5]); };
     if (only_model) return {0, 0, 0, root(3), 0};
     return {root(0), root(1), root(2), root(3), root(4)};
   }
 
-  /// What the model answers, for all patches, [crop, band, edge, edge].
+  /// What the model answers, for all patches, [crop, own band, edge, edge].
   std::vector<float> reconstruct(Crops<Model>& crops) {
     auto const batch = crops.upload();
     Kokkos::View<float*, typename Space::device_type> const out("reconstruction", crops.count() * crops.size_of_one());

@@ -15,18 +15,33 @@ namespace {
 
 using namespace pines;
 
-template <class Tree>
-void work(dchag::Environment const& environment, Scene const& scene, Options const& options) {
-  using Model = dchag::MaskedAutoencoder<Tree>;
-  Training<Model> training(dchag::Mesh(environment.world()), scene, options);
-  training.run();
-  if (environment.world().rank() != 0) return;
+/// What the first rank does after the training: everything that needs all bands of a pixel together.
+template <class Model>
+void report_and_draw(Training<Model>& training, Model& model, Scene const& scene, dchag::Json const& mesh,
+                     Options const& options) {
   std::filesystem::path const out(options.out);
-  Evaluation<Model> evaluation(training.model(), scene);
-  report(training, evaluation, options, out);
-  draw(Mosaic(evaluation, scene, training.model().config()), scene, out / "hyperspectral_autoencoder.png");
+  Evaluation<Model> evaluation(model, scene);
+  report(training, evaluation, mesh, options, out);
+  draw(Mosaic(evaluation, scene, model.config()), scene, out / "hyperspectral_autoencoder.png");
   std::printf("%s: hyperspectral_autoencoder.png, report.json, log.jsonl, model.safetensors, training.safetensors\n",
               out.c_str());
+}
+
+template <class Tree>
+void work(dchag::Communicator const& world, Options const& options) {
+  using Model = dchag::MaskedAutoencoder<Tree, dchag::Parallel<dchag::Tensor, dchag::OptimizerShard>>;
+  dchag::Mesh const mesh(world, {.model = options.model_ranks, .shard = options.shard_ranks});
+  Training<Model> training(mesh, options);
+  training.run();
+  if (world.size() == 1) return report_and_draw(training, training.model(), training.scene(), {}, options);
+
+  auto const& config = training.model().config();
+  auto const on_mesh = report_mesh<Model>(mesh, config, options.batch, training.needs());
+  if (world.rank() != 0) return;  // and waits for the first rank where MPI ends
+  // A checkpoint is the same on any mesh: the first rank reads it into a model of one rank, with the whole scene.
+  Model model(dchag::Mesh(), config);
+  dchag::load(model, std::filesystem::path(options.out) / "model.safetensors");
+  report_and_draw(training, model, scene_of(options, model.own_channels()), on_mesh, options);
 }
 
 }  // namespace
@@ -38,13 +53,16 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (options.quick) make_quick(app, options);
   return dchag::run(argc, argv, [&](dchag::Environment& environment) {
-    check(options, app.remaining());
-    if (environment.world().rank() == 0) std::printf("%s\n", environment.report().c_str());
-    Scene const scene = options.synthetic ? Scene::synthetic() : Scene::read(options.data);
+    if (environment.world().rank() == 0) {  // alone, so that what all ranks would refuse is reported once
+      check(options, app.remaining(), environment.world().size());
+      scene_of(options, {});  // reads no band, but throws where the files are not those of the scene
+      std::printf("%s\n", environment.report().c_str());
+    }
+    environment.world().barrier();
     using namespace dchag;
     if (options.tree == "flat")
-      work<Tree<CrossAttention<1>>>(environment, scene, options);
+      work<Tree<CrossAttention<1>>>(environment.world(), options);
     else
-      work<Tree<Linear<8>, CrossAttention<1>>>(environment, scene, options);
+      work<Tree<Linear<8>, CrossAttention<1>>>(environment.world(), options);
   });
 }

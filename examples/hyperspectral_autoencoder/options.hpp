@@ -17,13 +17,13 @@ struct Options {
   Index crop = 28, patch = 4, embed = 128, heads = 8, depth = 3, decoder_embed = 64, decoder_depth = 2;
   double mlp_ratio = 2, mask = 0.75;
   Index batch = 16, steps = 2000, stop = 0, warmup = 100, validate = 250, masks = 8;
+  int model_ranks = 1, shard_ranks = 1;
   double learning_rate = 3e-3, weight_decay = 0.05, clip = 1, augment = 0.5, minutes = 5;
   std::uint64_t seed = 0;
 
   /// What two runs must share for the one to go on from the other.
-  dchag::Json training(int ranks) const {
+  dchag::Json training() const {
     return dchag::Json()
-        .set("ranks", ranks)
         .set("synthetic", synthetic)
         .set("batch", batch)
         .set("steps", steps)
@@ -51,7 +51,7 @@ inline void add_model_options(CLI::App& app, Options& o) {
 }
 
 inline void add_training_options(CLI::App& app, Options& o) {
-  app.add_option("--batch", o.batch, "crops a step and rank");
+  app.add_option("--batch", o.batch, "crops a step, of all ranks together");
   app.add_option("--steps", o.steps, "steps of the whole run");
   app.add_option("--minutes", o.minutes, "training ends after so many at the latest, resumed ones counted");
   app.add_option("--stop", o.stop, "this program ends after that step, for --resume to go on; 0: goes to the end");
@@ -65,6 +65,13 @@ inline void add_training_options(CLI::App& app, Options& o) {
   app.add_option("--seed", o.seed, "of weights, batches and visible patches")->check(CLI::NonNegativeNumber);
 }
 
+inline void add_mesh_options(CLI::App& app, Options& o) {
+  app.add_option("--model-ranks", o.model_ranks,
+                 "under mpirun, ranks that divide the bands, and the heads of every attention");
+  app.add_option("--shard-ranks", o.shard_ranks,
+                 "ranks that divide the optimizer's moments; they and those left over train on crops of their own");
+}
+
 inline void add_options(CLI::App& app, Options& o) {
   app.option_defaults()->always_capture_default();
   app.allow_extras();  // Kokkos' own
@@ -72,9 +79,10 @@ inline void add_options(CLI::App& app, Options& o) {
   app.add_flag("--synthetic", o.synthetic, "a small made-up scene instead");
   app.add_flag("--quick", o.quick, "a tiny model and a few steps, to see that all works; other options still count");
   app.add_option("--out", o.out, "folder of all that is written");
-  app.add_option("--resume", o.resume, "goes on from a training.safetensors of the same options");
+  app.add_option("--resume", o.resume, "goes on from a training.safetensors of the same options, of any mesh");
   add_model_options(app, o);
   add_training_options(app, o);
+  add_mesh_options(app, o);
 }
 
 /// Gives the options that the user did not set the values of a tiny run.
@@ -93,8 +101,22 @@ inline void make_quick(CLI::App const& app, Options& o) {
   set("--masks", o.masks, 1);
 }
 
+/// Throws where the ranks of the job make no mesh as the options want it.
+inline void check_mesh(Options const& o, int ranks) {
+  using dchag::require;
+  require(o.model_ranks >= 1, "--model-ranks ", o.model_ranks, ": give at least 1");
+  require(o.shard_ranks >= 1, "--shard-ranks ", o.shard_ranks, ": give at least 1");
+  Index const named = Index{o.model_ranks} * o.shard_ranks, replicas = ranks / o.model_ranks;
+  require(ranks % named == 0, "--model-ranks ", o.model_ranks, " times --shard-ranks ", o.shard_ranks,
+          " does not divide the number of ranks, ", ranks, ": start mpirun -n ", dchag::round_up(ranks, named));
+  require(o.heads % o.model_ranks == 0, "--heads ", o.heads, " cannot be divided among --model-ranks ", o.model_ranks,
+          ": change one of them");
+  require(o.batch % replicas == 0, "--batch ", o.batch, " cannot be divided among the ", replicas,
+          " replicas (ranks / --model-ranks): give ", dchag::round_up(o.batch, replicas));
+}
+
 /// Throws where an option makes no sense to this program; the model and the trainer check theirs.
-inline void check(Options const& o, std::vector<std::string> const& others) {
+inline void check(Options const& o, std::vector<std::string> const& others, int ranks) {
   using dchag::require;
   for (auto const& other : others) require(other.starts_with("--kokkos-"), other, " is no option: --help lists them");
   require(o.synthetic || !o.data.empty(),
@@ -115,6 +137,7 @@ inline void check(Options const& o, std::vector<std::string> const& others) {
   require(o.stop >= 0, "--stop ", o.stop, ": give a step, or 0");
   require(o.minutes > 0, "--minutes ", o.minutes, ": give more than 0");
   require(o.augment >= 0, "--augment ", o.augment, ": give 0 or more");
+  check_mesh(o, ranks);
 }
 
 }  // namespace pines

@@ -66,18 +66,20 @@ dchag::Json report_probes(Evaluation<Model>& evaluation) {
   return dchag::Json().set("spectrum", json(raw)).set("mean_spectrum_3x3", json(smooth)).set("features", json(encoded));
 }
 
-/// Prints and answers what the training cost.
+/// Prints and answers what the training cost. Memory is that of one rank; of several, report_mesh says it.
 template <class Model>
 dchag::Json report_cost(Training<Model>& training, Options const& options) {
   auto const& trainer = training.trainer();
   double const steps = static_cast<double>(trainer.steps()), seconds = training.seconds();
-  double const crops = steps * static_cast<double>(options.batch * training.model().mesh().replicas().size());
+  double const crops = steps * static_cast<double>(options.batch);
   double const parameters = static_cast<double>(training.model().parameters().count());
   double const workspace = static_cast<double>(trainer.workspace_bytes());
   std::printf("\nTraining: %.0f steps in %.0f s, validation included: %.1f steps/s, %.0f crops/s.\n", steps, seconds,
               steps / seconds, crops / seconds);
-  std::printf("Memory: %.2f million parameters, %.1f MiB with gradients and moments; workspace %.1f MiB.\n\n",
-              parameters / 1e6, 16 * parameters / (1 << 20), workspace / (1 << 20));
+  if (training.model().mesh().world().size() == 1)
+    std::printf("Memory: %.2f million parameters, %.1f MiB with gradients and moments; workspace %.1f MiB.\n",
+                parameters / 1e6, 16 * parameters / (1 << 20), workspace / (1 << 20));
+  std::printf("\n");
   return dchag::Json()
       .set("steps", trainer.steps())
       .set("seconds", seconds)
@@ -86,9 +88,10 @@ dchag::Json report_cost(Training<Model>& training, Options const& options) {
       .set("workspace_bytes", static_cast<std::int64_t>(trainer.workspace_bytes()));
 }
 
-/// Measures a trained model, prints it and writes report.json.
+/// Measures a trained model of one rank, prints it and writes report.json. `mesh` is what report_mesh answered, null
+/// where there is one rank.
 template <class Model>
-void report(Training<Model>& training, Evaluation<Model>& evaluation, Options const& options,
+void report(Training<Model>& training, Evaluation<Model>& evaluation, dchag::Json const& mesh, Options const& options,
             std::filesystem::path const& out) {
   Errors const test = evaluation.errors(Part::test, options.masks, false);
   Errors const validation = evaluation.errors(Part::validation, options.masks, false);
@@ -96,6 +99,7 @@ void report(Training<Model>& training, Evaluation<Model>& evaluation, Options co
   dchag::Json result = dchag::Json().set("rmse_test", json(test)).set("rmse_validation", json(validation));
   result.set("probe", report_probes(evaluation));
   result.set("training", report_cost(training, options));
+  if (!mesh.is_null()) result.set("mesh", mesh);
   std::string const text = result.dump() + "\n";
   dchag::AtomicFile file(out / "report.json");
   file.write(std::as_bytes(std::span(text)));

@@ -6,15 +6,18 @@
 #include <cstdint>
 #include <dchag/core/error.hpp>
 #include <dchag/core/random.hpp>
+#include <dchag/core/types.hpp>
 #include <dchag/io/npy.hpp>
 #include <filesystem>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "wavelengths.hpp"
 
 namespace pines {
 
+using dchag::Index;
 using dchag::require;
 
 enum class Part { train, validation, test };
@@ -23,50 +26,56 @@ struct Pixel {
   int row, column;
 };
 
-/// A scene of many bands, each standardised by the mean and deviation of its training pixels, with a class for some
-/// pixels. It is split by area, in blocks of 29 x 29 pixels: f = (row block + 2 column block) mod 5 is 0 for test, 1
-/// for validation.
+/// Some bands of a scene, or all of them, each standardised by the mean and deviation of its training pixels, with a
+/// class for some pixels. Bands are numbered from 0 on among those that it has. It is split by area, in blocks of 29 x
+/// 29 pixels: f = (row block + 2 column block) mod 5 is 0 for test, 1 for validation.
 class Scene {
  public:
   static constexpr int block = 29;
+  static constexpr Index real_bands = static_cast<Index>(wavelengths_nm.size()), synthetic_bands = 24;
 
-  /// Reads Indian_pines_corrected.npy [145, 145, 200] and Indian_pines_gt.npy [145, 145] of a folder.
-  static Scene read(std::filesystem::path const& folder) {
+  /// Reads bands (ascending, from 0 on) of Indian_pines_corrected.npy [145, 145, 200], no byte of the others, and
+  /// Indian_pines_gt.npy [145, 145] of a folder.
+  static Scene read(std::filesystem::path const& folder, std::vector<Index> bands) {
     dchag::NpyFile cube(folder / "Indian_pines_corrected.npy"), truth(folder / "Indian_pines_gt.npy");
     std::vector<std::size_t> const edges{5 * block, 5 * block, wavelengths_nm.size()};
     require(cube.shape() == edges, cube.path().string(), ": is not the scene of 145 x 145 pixels and 200 bands");
     require(truth.shape() == std::vector<std::size_t>{edges[0], edges[1]}, truth.path().string(),
             ": does not hold a class for each of 145 x 145 pixels");
-    Scene scene(5 * block, 5 * block, static_cast<int>(edges[2]));
-    cube.read_channels<float>(0, edges[2], scene.values_);
+    Scene scene(5 * block, 5 * block, std::move(bands));
+    cube.read_channels<float>(scene.numbers_, scene.values_);
+    scene.bytes_read_ = cube.bytes_read();
     auto const labels = truth.read<std::uint8_t>();
     scene.labels_.assign(labels.begin(), labels.end());
-    scene.wavelengths_.assign(wavelengths_nm.begin(), wavelengths_nm.end());
+    for (Index number : scene.numbers_) scene.wavelengths_.push_back(wavelengths_nm[static_cast<std::size_t>(number)]);
     scene.standardise();
     return scene;
   }
 
-  /// Three by three blocks of smooth mixtures of two spectra, with a little noise and four classes.
-  static Scene synthetic() {
-    Scene scene(3 * block, 3 * block, 24);
+  /// Bands (ascending, of 24) of three by three blocks of smooth mixtures of two spectra, with a little noise and four
+  /// classes.
+  static Scene synthetic(std::vector<Index> bands) {
+    Scene scene(3 * block, 3 * block, std::move(bands));
     for (int r = 0; r < scene.rows_; ++r)
       for (int c = 0; c < scene.columns_; ++c) {
         double const a = std::sin(0.21 * r) * std::cos(0.17 * c), b = std::cos(0.11 * (r + c));
         scene.labels_[scene.pixel(r, c)] = 1 + (a > 0) + 2 * (b > 0);
-        for (int k = 0; k < scene.bands_; ++k) {
+        for (int band = 0; band < scene.bands(); ++band) {
+          int const k = static_cast<int>(scene.numbers_[static_cast<std::size_t>(band)]);
           double const noise = dchag::random_normal(1, scene.index(k, r, c));
-          scene.values_[scene.index(k, r, c)] =
+          scene.values_[scene.index(band, r, c)] =
               static_cast<float>(1000 * (3 + a * std::sin(0.3 * k) + b * std::cos(0.2 * k)) + 20 * noise);
         }
       }
-    for (int k = 0; k < scene.bands_; ++k) scene.wavelengths_.push_back(400 + 90 * k);
+    for (Index number : scene.numbers_) scene.wavelengths_.push_back(400 + 90 * static_cast<double>(number));
     scene.standardise();
     return scene;
   }
 
   int rows() const { return rows_; }
   int columns() const { return columns_; }
-  int bands() const { return bands_; }
+  int bands() const { return static_cast<int>(numbers_.size()); }
+  std::uint64_t bytes_read() const { return bytes_read_; }  // of bands, from the file
 
   /// Standardised.
   float value(int band, int row, int column) const { return values_[index(band, row, column)]; }
@@ -121,9 +130,9 @@ class Scene {
   }
 
  private:
-  Scene(int rows, int columns, int bands) : rows_(rows), columns_(columns), bands_(bands) {
+  Scene(int rows, int columns, std::vector<Index> bands) : rows_(rows), columns_(columns), numbers_(std::move(bands)) {
     labels_.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
-    values_.resize(labels_.size() * static_cast<std::size_t>(bands));
+    values_.resize(labels_.size() * numbers_.size());
   }
 
   std::size_t pixel(int row, int column) const { return static_cast<std::size_t>(row * columns_ + column); }
@@ -134,7 +143,7 @@ class Scene {
   void standardise() {
     auto const train = pixels_in(Part::train);
     double const count = static_cast<double>(train.size());
-    for (int k = 0; k < bands_; ++k) {
+    for (int k = 0; k < bands(); ++k) {
       double mean = 0, variance = 0;
       for (auto const& [r, c] : train) mean += value(k, r, c) / count;
       for (auto const& [r, c] : train) variance += (value(k, r, c) - mean) * (value(k, r, c) - mean) / count;
@@ -146,10 +155,12 @@ class Scene {
     }
   }
 
-  int rows_, columns_, bands_;
-  std::vector<float> values_;  // [bands, rows, columns]
-  std::vector<int> labels_;    // [rows, columns]
+  int rows_, columns_;
+  std::vector<Index> numbers_;  // of the bands, in the whole scene
+  std::vector<float> values_;   // [bands, rows, columns]
+  std::vector<int> labels_;     // [rows, columns]
   std::vector<double> wavelengths_, mean_, deviation_;
+  std::uint64_t bytes_read_ = 0;
 };
 
 }  // namespace pines

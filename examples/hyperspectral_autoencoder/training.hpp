@@ -9,12 +9,13 @@
 #include <vector>
 
 #include "evaluation.hpp"
+#include "mesh_report.hpp"
 #include "options.hpp"
 
 namespace pines {
 
-inline dchag::MaskedAutoencoderConfig configuration(Scene const& scene, Options const& o) {
-  return {.channels = scene.bands(),
+inline dchag::MaskedAutoencoderConfig configuration(Options const& o) {
+  return {.channels = o.synthetic ? Scene::synthetic_bands : Scene::real_bands,
           .height = o.crop,
           .width = o.crop,
           .patch = o.patch,
@@ -26,37 +27,55 @@ inline dchag::MaskedAutoencoderConfig configuration(Scene const& scene, Options 
           .decoder = {.embed = o.decoder_embed, .heads = o.heads, .depth = o.decoder_depth, .mlp_ratio = o.mlp_ratio}};
 }
 
+/// Those bands of the scene that the options name.
+inline Scene scene_of(Options const& o, std::vector<Index> const& bands) {
+  return o.synthetic ? Scene::synthetic(bands) : Scene::read(o.data, bands);
+}
+
 /// Trains a model on crops of the training blocks; in a folder it leaves log.jsonl, model.safetensors (the parameters
 /// that did best on the validation blocks) and training.safetensors (to go on from).
+///
+/// The model ranks of a replica each have their own bands of the same crops; the replicas divide the crops of a step.
+/// On any mesh a step is of the same crops, and gives what it gives on one rank.
 template <class Model>
 class Training {
  public:
   using Space = typename Model::Space;
 
-  /// All ranks of the mesh build one together. The scene must outlive it.
-  Training(dchag::Mesh const& mesh, Scene const& scene, Options const& options)
+  /// All ranks of the mesh build one together.
+  Training(dchag::Mesh const& mesh, Options const& options)
       : mesh_(mesh),
-        scene_(&scene),
         options_(options),
         out_(options.out),
-        model_(mesh, configuration(scene, options), {.seed = options.seed}),
+        model_(mesh, configuration(options), {.seed = options.seed}),
+        scene_(scene_of(options, model_.own_channels())),
         trainer_(
             model_,
             dchag::AdamW{.learning_rate = options.learning_rate, .beta2 = 0.95, .weight_decay = options.weight_decay},
             dchag::WarmupCosine{options.warmup, options.steps}, {.clip = options.clip}),
-        crops_(scene, model_.config(), static_cast<std::size_t>(options.batch)),
-        squares_(scene.squares_in(Part::train, static_cast<int>(options.crop))),
-        pixels_(scene.pixels_in(Part::train)) {}
+        crops_(scene_, model_.config(), static_cast<std::size_t>(options.batch / mesh.replicas().size())),
+        squares_(scene_.squares_in(Part::train, static_cast<int>(options.crop))),
+        pixels_(scene_.pixels_in(Part::train)) {}
+  Training(Training const&) = delete;
 
   Model& model() { return model_; }
+  Scene const& scene() const { return scene_; }  // this rank's bands
   auto const& trainer() const { return trainer_; }
   double seconds() const { return seconds_; }  // of training, validation included, over all runs
 
+  /// What this rank holds, and sent in the last step.
+  Needs needs() {
+    return {model_.own_channels(),       model_.parameters().count(),        scene_.bytes_read(),        crops_.bytes(),
+            model_.parameters().bytes(), trainer_.optimizer_state().bytes(), trainer_.workspace_bytes(), sent_};
+  }
+
   /// To the last step, or as long as the options say; the model is then the best one. All ranks call it.
   void run() {
-    std::error_code code;
-    std::filesystem::create_directories(out_, code);
-    dchag::require(!code, "--out ", out_.string(), ": ", code.message(), ": give a folder that can be made");
+    if (mesh_.world().rank() == 0) {
+      std::error_code code;
+      std::filesystem::create_directories(out_, code);
+      dchag::require(!code, "--out ", out_.string(), ": ", code.message(), ": give a folder that can be made");
+    }
     if (!options_.resume.empty()) resume();
     dchag::Progress progress(mesh_);
     trainer_.on_step(std::ref(progress));
@@ -70,7 +89,10 @@ class Training {
     double const before = seconds_;
     Kokkos::Timer const timer;
     for (bool done = trainer_.steps() >= last; !done;) {
+      Sent const before_step = sent(mesh_);
       trainer_.step(batch_of(trainer_.steps()));
+      sent_ = sent(mesh_);
+      for (std::size_t i = 0; i < sent_.size(); ++i) sent_[i] -= before_step[i];
       done = trainer_.steps() >= last || late(before + timer.seconds());
       if (!done && trainer_.steps() % options_.validate != 0) continue;
       double const own = evaluation_.errors(Part::validation, 2, true).model;
@@ -98,10 +120,10 @@ class Training {
     return mesh_.world().all_reduce(seconds > 60 * options_.minutes ? 1 : 0, dchag::Reduction::max) > 0;
   }
 
-  /// This rank's crops of a step, the same whenever that step is taken.
+  /// This replica's crops of a step, the same whenever that step is taken.
   typename Model::Batch batch_of(Index step) {
-    auto const first =
-        static_cast<std::uint64_t>((step * mesh_.replicas().size() + mesh_.replicas().rank()) * options_.batch);
+    auto const first = static_cast<std::uint64_t>(step * options_.batch) +
+                       static_cast<std::uint64_t>(mesh_.replicas().rank()) * crops_.count();
     crops_.fill(dchag::random_key(options_.seed, "visible"), first,
                 [&](std::size_t crop) { return framing(first + crop); });
     return crops_.upload();
@@ -130,7 +152,7 @@ class Training {
       dchag::save(model_, out_ / "model.safetensors", {{"step", std::to_string(trainer_.steps())}});
     }
     dchag::save(model_, trainer_, out_ / "training.safetensors",
-                {{"options", options_.training(mesh_.world().size()).dump()},
+                {{"options", options_.training().dump()},
                  {"best", dchag::Json(best_).dump()},
                  {"seconds", dchag::Json(seconds_).dump()}});
   }
@@ -142,7 +164,7 @@ class Training {
       dchag::require(found != metadata.end(), options_.resume, ": has no \"", name, "\", it is not of this program");
       return dchag::Json::parse(found->second, options_.resume);
     };
-    dchag::Json const then = entry("options"), now = options_.training(mesh_.world().size());
+    dchag::Json const then = entry("options"), now = options_.training();
     for (auto const& [name, value] : now.object("options")) {
       dchag::Json const* const other = then.find(name);
       dchag::require(other != nullptr && *other == value, options_.resume, ": was made with ", name, " = ",
@@ -150,20 +172,22 @@ class Training {
     }
     seconds_ = entry("seconds").template to<double>("seconds");
     bool const goes_on_there =
-        std::filesystem::equivalent(out_, std::filesystem::absolute(options_.resume).parent_path());
-    if (goes_on_there && std::filesystem::exists(out_ / "model.safetensors"))
-      best_ = entry("best").template to<double>("best");
+        mesh_.world().rank() == 0 &&
+        std::filesystem::equivalent(out_, std::filesystem::absolute(options_.resume).parent_path()) &&
+        std::filesystem::exists(out_ / "model.safetensors");
+    if (mesh_.world().all_reduce(goes_on_there ? 1 : 0) > 0) best_ = entry("best").template to<double>("best");
   }
 
   dchag::Mesh mesh_;
-  Scene const* scene_;
   Options options_;
   std::filesystem::path out_;
   Model model_;
+  Scene scene_;
   dchag::Trainer<Model, dchag::WarmupCosine> trainer_;
   Crops<Model> crops_;
-  Evaluation<Model> evaluation_{model_, *scene_};
+  Evaluation<Model> evaluation_{model_, scene_};
   std::vector<Pixel> squares_, pixels_;
+  Sent sent_{};  // bytes in the last step
   double best_ = std::numeric_limits<double>::max(), seconds_ = 0;
 };
 
