@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <dchag/channels/detail/checks.hpp>
 #include <dchag/channels/evaluate/attention_leaf.hpp>
 #include <dchag/channels/evaluate/folded_linear.hpp>
 #include <dchag/channels/evaluate/tokenized.hpp>
@@ -74,7 +75,8 @@ class FrontEnd {
            Communicator const& group = {}, std::vector<int> owners = {})
       : joint_(channels::everywhere(owners) ? Communicator() : group),
         head_group_(divides_heads && channels::everywhere(owners) ? group : Communicator()),
-        owners_(checked_owners(std::move(owners), checked(grid, embed, heads), joint_.group())),
+        owners_(channels::detail::checked_owners(std::move(owners), channels::detail::checked(grid, embed, heads),
+                                                 joint_.group().size())),
         own_(channels::channels_of(owners_, joint_.group().rank())),
         grid_{static_cast<Index>(own_.size()), grid.height, grid.width, grid.patch},
         embed_(embed),
@@ -157,26 +159,6 @@ class FrontEnd {
  private:
   using Place = channels::UnitPlace;
 
-  static channels::PatchGrid const& checked(channels::PatchGrid const& grid, Index embed, Index heads) {
-    require(grid.channels > 0, "channels = ", grid.channels, ": an image has at least one");
-    require(grid.patch > 0 && grid.height > 0 && grid.width > 0, "patch = ", grid.patch, ", height = ", grid.height,
-            ", width = ", grid.width, ": all must be positive");
-    require(grid.height % grid.patch == 0 && grid.width % grid.patch == 0, "patch = ", grid.patch,
-            " does not divide height = ", grid.height, " and width = ", grid.width,
-            ": crop or pad the image, or choose a common divisor");
-    require(embed > 0 && heads > 0 && embed % heads == 0, "heads = ", heads, " does not divide embed = ", embed,
-            ": choose heads among the divisors of embed");
-    return grid;
-  }
-  static std::vector<int> checked_owners(std::vector<int> owners, channels::PatchGrid const& grid,
-                                         Communicator const& group) {
-    if ((owners.empty() && group.size() == 1) || channels::everywhere(owners))
-      owners.assign(static_cast<std::size_t>(grid.channels), 0);
-    require(static_cast<Index>(owners.size()) == grid.channels, "front end: owners of ", owners.size(), " of ",
-            grid.channels, " channels: say for each which rank owns it");
-    return owners;
-  }
-
   template <std::size_t first, class F>
   static void each_level(F const& f) {
     if constexpr (first < depth) {
@@ -217,16 +199,9 @@ class FrontEnd {
   }
 
   void share_out() {
-    std::vector<std::vector<Index>> begins;
-    for (std::size_t level = folded > 0 ? folded - 1 : 0; level < depth; ++level) {
-      std::vector<Index> begin;
-      for (Index g = 0; g <= groups_[level].groups; ++g) {
-        Index token = groups_[level].begin(g);
-        for (std::size_t below = level; begins.empty() && below-- > 0;) token = groups_[below].begin(token);
-        begin.push_back(token);
-      }
-      begins.push_back(std::move(begin));
-    }
+    std::vector<std::vector<Index>> begins{channels::begins_of(groups_.data(), first_token_level)};
+    for (std::size_t level = first_token_level; level < depth; ++level)
+      begins.push_back(channels::begins_of(&groups_[level], 1));
     shares_ = channels::TreeShares(owners_, begins, group().rank(), group().size());
   }
 

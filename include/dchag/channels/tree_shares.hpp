@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <dchag/channels/groups.hpp>
 #include <dchag/core/types.hpp>
 #include <vector>
 
@@ -14,6 +16,18 @@ struct UnitPlace {
   Index result = -1;           // where among the tokens that this rank holds in the next level; -1: not held
   std::vector<int> holders;    // of its tokens
 };
+
+/// Where the tokens of each unit of a level begin, [units + 1], among the tokens that go into the first of `levels`
+/// levels, of which it is the last.
+inline std::vector<Index> begins_of(Groups const* levels, std::size_t count) {
+  std::vector<Index> begins;
+  for (Index unit = 0; unit <= levels[count - 1].groups; ++unit) {
+    Index token = unit;
+    for (std::size_t level = count; level-- > 0;) token = levels[level].begin(token);
+    begins.push_back(token);
+  }
+  return begins;
+}
 
 /// Which rank of a replica holds which tokens of the tree, level by level. The tree is the model's: a unit that has the
 /// tokens of one rank is that rank's, every other is shared, and its result is the first token's holder's. The result
