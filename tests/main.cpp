@@ -8,8 +8,8 @@
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/lsan_interface.h>
 
-// MPI leaks: what it allocates to start is not counted, and leaks are looked for before it ends, while its libraries can be
-// told by name.
+// MPI leaks: what it allocates to start is not counted, and leaks are looked for before it ends, while its libraries
+// can be told by name.
 extern "C" char const* __asan_default_options() { return "leak_check_at_exit=0"; }
 extern "C" char const* __lsan_default_suppressions() {
   return "leak:libmpi\nleak:libopen-\nleak:mca_\nleak:libpmix\nleak:hwloc\n";
