@@ -40,6 +40,9 @@ test_unit() {
   build_and_test release "-DCMAKE_PREFIX_PATH=$prefix"
 }
 
+# A configuration that tests are repeated under: one number of ranks is enough.
+few_ranks=(-DDCHAG_TEST_RANKS=2 -DDCHAG_TEST_RANKS_channels=2 -DDCHAG_TEST_RANKS_models=2)
+
 # One space is enough here: what differs between the two is Kokkos, not this project.
 test_sanitize() {
   local prefix
@@ -47,7 +50,7 @@ test_sanitize() {
   # g++ 12's stack of detect_stack_use_after_return is not aligned for vector registers.
   export ASAN_OPTIONS=detect_stack_use_after_return=0:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
   build_and_test sanitize "-DCMAKE_PREFIX_PATH=$prefix" -DDCHAG_ENABLE_SANITIZERS=ON -DDCHAG_TEST_SPACES=OpenMP \
-    -DDCHAG_ENABLE_EXAMPLES=OFF -DDCHAG_ENABLE_BENCHMARKS=OFF "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -g1"
+    "${few_ranks[@]}" -DDCHAG_ENABLE_EXAMPLES=OFF -DDCHAG_ENABLE_BENCHMARKS=OFF "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -g1"
 }
 
 # compile_for FLAVOUR DEVICE [cmake argument...] builds the programs of tests/portability, and runs them where DEVICE exists.
@@ -68,7 +71,7 @@ test_portability() {
   local prefix
   prefix=$(kokkos host-4.7)
   build_and_test kokkos-4.7 "-DCMAKE_PREFIX_PATH=$prefix" -DDCHAG_TEST_SPACES=OpenMP \
-    -DDCHAG_ENABLE_EXAMPLES=OFF -DDCHAG_ENABLE_BENCHMARKS=OFF
+    "${few_ranks[@]}" -DDCHAG_ENABLE_EXAMPLES=OFF -DDCHAG_ENABLE_BENCHMARKS=OFF
 
   if (install_packages hipcc); then
     export HCC_AMDGPU_TARGET=gfx90a

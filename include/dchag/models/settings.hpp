@@ -54,7 +54,8 @@ Json tree_json() {
 inline void check_same_model(Mesh const& mesh, std::string const& config_json, BuildOptions const& options) {
   if (mesh.world().size() == 1) return;
   std::vector<ConfigurationField> fields{{"seed", options.seed}, {"storage", options.storage}};
-  for (auto const& [name, value] : Json::parse(config_json, "configuration of the model").object("configuration"))
+  Json const config = Json::parse(config_json, "configuration of the model");
+  for (auto const& [name, value] : config.object("configuration"))
     fields.emplace_back(name, value.dump());
   for (std::size_t c = 0; c < options.channel_costs.size(); ++c)
     fields.emplace_back("channel_costs[" + std::to_string(c) + "]", options.channel_costs[c]);
