@@ -17,16 +17,15 @@
 namespace dchag {
 
 /// Brings the values of a unit to the ranks that use it, and its gradients to those that own them, over the axes of a
-/// mesh:
+/// mesh.
 ///
-/// - values that are kept by slices (ZeRO 3) are gathered over the shard axis into room for a unit when it is used, and
-///   the next unit's while it computes;
-/// - gradients that are kept by slices (ZeRO 2 and 3) are collected in room for a unit while its backward pass runs,
-/// then
-///   reduced over the shard axis and added to the slice, while the next unit's backward pass runs;
-/// - in the last batch of a step, what a unit's gradients still need is started when its backward pass ends: the sum
-/// over
-///   the shard axis (ZeRO 1), over the model axis where they are partial, and over the data axis.
+/// Values that are kept by slices (ZeRO 3) are gathered over the shard axis into room for a unit when it is used, and
+/// the next unit's while it computes.
+///
+/// Gradients that are kept by slices (ZeRO 2 and 3) are collected in room for a unit while its backward pass runs, then
+/// reduced over the shard axis and added to the slice while the next unit's runs. In the last batch of a step, what a
+/// unit's gradients still need is started when its backward pass ends: the sum over the shard axis (ZeRO 1), over the
+/// model axis where they are partial, and over the data axis.
 ///
 /// All ranks of the mesh call its functions in the same order.
 template <class T, class Space>
