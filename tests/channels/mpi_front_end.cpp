@@ -46,17 +46,9 @@ Numbers to_host(double const* data, Index size) {
 /// f(element of the whole tensor, element of what is held).
 template <class F>
 void each_held(Parameter<double, Device> const& parameter, F const& f) {
-  Placement const& place = parameter.placement;
-  if (place.sharing != Sharing::divided) {
-    for (Index i = 0; i < parameter.size(); ++i) f(static_cast<std::size_t>(i), static_cast<std::size_t>(i));
-    return;
-  }
-  std::size_t held = 0;
-  for (Index out = 0; out < place.outer; ++out)
-    for (Range const& range : place.ranges)
-      for (Index entry = range.begin; entry < range.begin + range.count; ++entry)
-        for (Index in = 0; in < place.inner; ++in)
-          f(static_cast<std::size_t>((out * place.extent + entry) * place.inner + in), held++);
+  parameter.placement.runs(0, parameter.size(), [&](Index whole, Index held, Index length) {
+    for (Index i = 0; i < length; ++i) f(static_cast<std::size_t>(whole + i), static_cast<std::size_t>(held + i));
+  });
 }
 
 struct Sizes {
@@ -332,6 +324,7 @@ std::pair<Traffic, Traffic> traffic_of(Sizes const& sizes) {
   world.reset_traffic();
   model.forward(context, images.data(), nullptr, model.grid().locations(), sizes.images);
   Traffic const forward = world.traffic();
+  CHECK(world.traffic("dchag::front_end::forward") == forward);
   context.fill(reshape<float*, Device>(model.out(), model.tiling().tiles * sizes.embed * model.tiling().pitch), 0.0f);
   world.reset_traffic();
   model.backward(context, model.out());

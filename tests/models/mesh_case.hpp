@@ -40,6 +40,20 @@ class Draws {
   std::uint64_t key_, drawn_ = 0;
 };
 
+/// Sizes of a small model, heads that divide among the model ranks; without channels.
+template <class Config>
+Config drawn_config(Draws& draws, Index model_ranks) {
+  Config config;
+  config.patch = 1 + draws.below(2);
+  config.height = config.patch * (2 + draws.below(3));
+  config.width = config.patch * (2 + draws.below(3));
+  config.heads = model_ranks * (1 + draws.below(2));
+  config.embed = config.heads * (2 + draws.below(3));
+  config.depth = 1 + draws.below(2);
+  config.mlp_ratio = 1.5;
+  return config;
+}
+
 /// Shapes of the mesh that a job of that many ranks can have; of many ranks the one with the most of each axis, and the
 /// one of model ranks alone.
 inline std::vector<MeshShape> shapes_of(int ranks) {
@@ -129,8 +143,11 @@ void check_training(MeshShape shape, typename Model::Config const& config, std::
   CAPTURE(seed);
   Mesh const mesh(world, shape);
   Index const each = 2, halves = 2, replicas = mesh.replicas().size(), all = each * halves * replicas;
-  Model one(Mesh(), config, {.seed = seed}), many(mesh, config, {.seed = seed});
-  AdamW const adamw{.learning_rate = 1e-2, .epsilon = 1e-6};
+  std::vector<double> costs;  // which Balanced reads
+  for (Index c = 0; c < config.channels; ++c) costs.push_back(static_cast<double>(1 + c % 4));
+  Model one(Mesh(), config, {.seed = seed}), many(mesh, config, {.seed = seed, .channel_costs = costs});
+  // An epsilon far above the rounding of gradients that are nearly zero, which AdamW would make steps of.
+  AdamW const adamw{.learning_rate = 1e-2, .epsilon = 1e-4};
   TrainerOptions const options{.clip = 0.05, .accumulate = halves};
   Trainer alone(one, adamw, ConstantRate(), options), together(many, adamw, ConstantRate(), options);
   for (std::uint64_t step = 0; step < 3; ++step) {

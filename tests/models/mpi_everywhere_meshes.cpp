@@ -9,15 +9,8 @@ template <template <class> class Batches, class Model, class Configure>
 void check(std::uint64_t seed, Configure const& configure) {
   for (MeshShape shape : tests::shapes_of(Communicator(MPI_COMM_WORLD).size())) {
     Draws draws(seed += 100);
-    typename Model::Config config;
+    auto config = tests::drawn_config<typename Model::Config>(draws, shape.model);
     config.channels = 1 + draws.below(9);
-    config.patch = 1 + draws.below(2);
-    config.height = config.patch * (2 + draws.below(3));
-    config.width = config.patch * (2 + draws.below(3));
-    config.heads = shape.model * (1 + draws.below(2));
-    config.embed = config.heads * (2 + draws.below(3));
-    config.depth = 1;
-    config.mlp_ratio = 1.5;
     configure(config, draws);
     tests::check_training<Model, Batches>(shape, config, seed);
   }

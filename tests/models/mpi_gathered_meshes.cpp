@@ -12,17 +12,9 @@ void check(std::uint64_t seed) {
   for (MeshShape shape : tests::shapes_of(Communicator(MPI_COMM_WORLD).size())) {
     if (8 % shape.model != 0) continue;
     Draws draws(seed += 100);
-    Index const model = shape.model, heads = model * (1 + draws.below(2)), patch = 1 + draws.below(2);
-    ForecasterConfig config;
+    auto config = tests::drawn_config<ForecasterConfig>(draws, shape.model);
     config.channels = 8 * (1 + draws.below(3));
     config.out_channels = 1 + draws.below(3);
-    config.height = patch * (2 + draws.below(3));
-    config.width = patch * (2 + draws.below(3));
-    config.patch = patch;
-    config.embed = heads * (2 + draws.below(3));
-    config.heads = heads;
-    config.depth = 1 + draws.below(2);
-    config.mlp_ratio = 1.5;
     config.decoder_depth = 1;
     tests::check_training<Model, tests::ForecasterBatches>(shape, config, seed);
   }

@@ -10,18 +10,10 @@ void check(std::uint64_t seed, Index least) {
   using Model = MaskedAutoencoder<Precision<double>, dchag::Space<tests::Space>, Policies...>;
   for (MeshShape shape : tests::shapes_of(Communicator(MPI_COMM_WORLD).size())) {
     Draws draws(seed += 100);
-    Index const model = shape.model, heads = model * (1 + draws.below(2)), patch = 1 + draws.below(2);
-    MaskedAutoencoderConfig config;
+    auto config = tests::drawn_config<MaskedAutoencoderConfig>(draws, shape.model);
     config.channels = least + draws.below(21 - least);
-    config.height = patch * (2 + draws.below(3));
-    config.width = patch * (2 + draws.below(3));
-    config.patch = patch;
-    config.embed = heads * (2 + draws.below(3));
-    config.heads = heads;
-    config.depth = 1 + draws.below(2);
-    config.mlp_ratio = 1.5;
     config.mask_ratio = 0.5;
-    config.decoder = {.embed = 2 * model, .heads = model, .depth = 1, .mlp_ratio = 2};
+    config.decoder = {.embed = 2 * shape.model, .heads = shape.model, .depth = 1, .mlp_ratio = 2};
     tests::check_training<Model, tests::AutoencoderBatches>(shape, config, seed);
   }
 }

@@ -17,6 +17,7 @@
 namespace {
 
 using namespace dchag;
+using tests::describe;
 using tests::difference;
 using tests::ImageRange;
 using tests::ShardedModel;
@@ -25,22 +26,11 @@ using tests::WholeModel;
 
 constexpr Index each = 2;  // images of a rank of the world, in each of two batches
 
-std::string describe(Mesh const& mesh) {
-  return "model " + std::to_string(mesh.model().size()) + ", shard " + std::to_string(mesh.shard().size()) + ", data " +
-         std::to_string(mesh.data().size());
-}
-
 template <class Model>
 auto trainer_of(Model& model) {
   return Trainer(model, AdamW{.learning_rate = 0.05}, WarmupCosine{.warmup = 2, .total = 8}, {.clip = 0.2});
 }
 
-/// The batches of this rank in a step of 2 * each * ranks images.
-std::vector<ImageRange> batches(Mesh const& mesh, Index step) {
-  Index const images = 2 * each * mesh.world().size(), batch = images / mesh.replicas().size() / 2;
-  Index const first = step * images + 2 * batch * mesh.replicas().rank();
-  return {{first, batch}, {first + batch, batch}};
-}
 ImageRange all_images(Communicator const& world, Index step) {
   Index const images = 2 * each * world.size();
   return {step * images, images};
@@ -83,7 +73,7 @@ TEST_CASE("what any mesh writes is what one rank writes: whole tensors under the
     CAPTURE(describe(mesh));
     ShardedModel<Strategy> model(mesh);
     auto trainer = trainer_of(model);
-    trainer.step(batches(mesh, 0));
+    trainer.step(tests::batches(mesh, each, 0));
     save(model, trainer, folder / "all", {{"note", "one"}});
     {
       SafetensorsFile const file(folder / "all");
@@ -122,14 +112,14 @@ TEST_CASE("a run resumed on the same mesh goes on bit for bit; on another one, t
     {
       ShardedModel<Strategy> first(mesh);
       auto before = trainer_of(first);
-      for (Index step = 0; step < 3; ++step) before.step(batches(mesh, step));
+      for (Index step = 0; step < 3; ++step) before.step(tests::batches(mesh, each, step));
       save(first, before, folder / "training");
     }
-    after.step(batches(mesh, 7));  // nothing of it survives
+    after.step(tests::batches(mesh, each, 7));  // nothing of it survives
     load(second, after, folder / "training");
     CHECK(after.steps() == 3);
-    for (Index step = 0; step < 5; ++step) uninterrupted.step(batches(mesh, step));
-    for (Index step = 3; step < 5; ++step) after.step(batches(mesh, step));
+    for (Index step = 0; step < 5; ++step) uninterrupted.step(tests::batches(mesh, each, step));
+    for (Index step = 3; step < 5; ++step) after.step(tests::batches(mesh, each, step));
     CHECK(tests::numbers_of(second) == tests::numbers_of(whole));
     CHECK(after.report().loss == uninterrupted.report().loss);
 
@@ -140,7 +130,7 @@ TEST_CASE("a run resumed on the same mesh goes on bit for bit; on another one, t
       ShardedModel<Other> other(other_mesh, 98);
       auto trainer = trainer_of(other);
       load(other, trainer, folder / "training");
-      for (Index step = 3; step < 5; ++step) trainer.step(batches(other_mesh, step));
+      for (Index step = 3; step < 5; ++step) trainer.step(tests::batches(other_mesh, each, step));
       CHECK(difference(other, &trainer.optimizer_state(), reference, &one.optimizer_state(), Which::values) < 1e-10);
       CHECK(difference(other, &trainer.optimizer_state(), reference, &one.optimizer_state(), Which::second) < 1e-10);
     });

@@ -14,6 +14,7 @@
 namespace {
 
 using namespace dchag;
+using tests::describe;
 using tests::difference;
 using tests::ImageRange;
 using tests::ShardedModel;
@@ -22,21 +23,9 @@ using tests::WholeModel;
 
 constexpr Index each = 3;  // images of a rank of the world, in each of two batches
 
-std::string describe(Mesh const& mesh) {
-  return "model " + std::to_string(mesh.model().size()) + ", shard " + std::to_string(mesh.shard().size()) + ", data " +
-         std::to_string(mesh.data().size());
-}
-
 template <class Model>
 auto trainer_of(Model& model) {
   return Trainer(model, AdamW{.learning_rate = 0.05}, WarmupCosine{.warmup = 2, .total = 6}, {.clip = 0.2});
-}
-
-/// The batches of this rank in a step of 2 * each * ranks images.
-std::vector<ImageRange> batches(Mesh const& mesh, Index step) {
-  Index const images = 2 * each * mesh.world().size(), batch = images / mesh.replicas().size() / 2;
-  Index const first = step * images + 2 * batch * mesh.replicas().rank();
-  return {{first, batch}, {first + batch, batch}};
 }
 
 std::atomic<int> allocations = 0;
@@ -59,7 +48,7 @@ TEST_CASE("on any mesh and with any strategy, three steps are those of one rank,
     ShardedModel<Strategy> model(mesh);
     auto trainer = trainer_of(model);
     for (StepReport const& report : expected) {
-      double const loss = trainer.step(batches(mesh, report.step - 1));
+      double const loss = trainer.step(tests::batches(mesh, each, report.step - 1));
       CHECK(loss == doctest::Approx(report.loss).epsilon(1e-11));
       CHECK(trainer.report().gradient_norm == doctest::Approx(report.gradient_norm).epsilon(1e-11));
     }
@@ -69,7 +58,7 @@ TEST_CASE("on any mesh and with any strategy, three steps are those of one rank,
     CHECK(differs(Which::values) < 1e-10);
     CHECK(differs(Which::first) < 1e-10);
     CHECK(differs(Which::second) < 1e-10);
-    CHECK(trainer.evaluate(batches(mesh, 0)) == doctest::Approx(evaluated).epsilon(1e-11));
+    CHECK(trainer.evaluate(tests::batches(mesh, each, 0)) == doctest::Approx(evaluated).epsilon(1e-11));
 
     auto const slices = static_cast<std::size_t>(Strategy::state ? mesh.shard().size() : 1);
     std::size_t elements = 0;
@@ -85,10 +74,10 @@ TEST_CASE("batches given one by one make the step of batches given together") {
   Trainer apart(other, AdamW{.learning_rate = 0.05}, WarmupCosine{.warmup = 2, .total = 6},
                 {.clip = 0.2, .accumulate = 2});
   for (Index step = 0; step < 2; ++step) {
-    double const loss = together.step(batches(mesh, step));
-    apart.step(batches(mesh, step)[0]);
+    double const loss = together.step(tests::batches(mesh, each, step));
+    apart.step(tests::batches(mesh, each, step)[0]);
     CHECK(apart.pending() == 1);
-    CHECK(apart.step(batches(mesh, step)[1]) == loss);
+    CHECK(apart.step(tests::batches(mesh, each, step)[1]) == loss);
   }
   auto const numbers = tests::numbers_of(model), others = tests::numbers_of(other);
   CHECK(numbers == others);
@@ -101,13 +90,13 @@ TEST_CASE("a step sends what the strategy says, to the byte") {
     CAPTURE(describe(mesh));
     ShardedModel<Strategy> model(mesh);
     auto trainer = trainer_of(model);
-    trainer.step(batches(mesh, 0));
+    trainer.step(tests::batches(mesh, each, 0));
     for (Communicator const* ranks : {&mesh.shard(), &mesh.data(), &mesh.replicas(), &mesh.model(), &mesh.world()})
       ranks->reset_traffic();
-    trainer.step(batches(mesh, 1));
+    trainer.step(tests::batches(mesh, each, 1));
 
     bool const sliced = Strategy::state && mesh.shard().size() > 1;
-    Index const slices = sliced ? mesh.shard().size() : 1, batch = batches(mesh, 0)[0].count;
+    Index const slices = sliced ? mesh.shard().size() : 1, batch = tests::batches(mesh, each, 0)[0].count;
     auto const sections = tests::expected_sections(model, static_cast<int>(slices));
     Traffic shard, data, replicas, model_ranks;
     auto const add = [](Traffic::Verb& verb, Index elements, Index times = 1) {
@@ -152,7 +141,7 @@ TEST_CASE("a step allocates nothing, once planned, whatever is sharded") {
     CAPTURE(describe(mesh));
     ShardedModel<Strategy> model(mesh);
     auto trainer = trainer_of(model);
-    auto const first = batches(mesh, 0);
+    auto const first = tests::batches(mesh, each, 0);
     trainer.step(first);
     Kokkos::Tools::Experimental::set_allocate_data_callback(
         [](Kokkos_Profiling_SpaceHandle, char const*, void const*, std::uint64_t) { ++allocations; });
@@ -172,13 +161,14 @@ TEST_CASE("a loss that is not finite on one replica is an error on all, and the 
     CAPTURE(describe(mesh));
     ShardedModel<Strategy> model(mesh), other(mesh);
     auto trainer = trainer_of(model), never = trainer_of(other);
-    trainer.step(batches(mesh, 0));
-    never.step(batches(mesh, 0));
+    trainer.step(tests::batches(mesh, each, 0));
+    never.step(tests::batches(mesh, each, 0));
     if (mesh.replicas().rank() == 0) model.break_images(true);
-    CHECK_THROWS_WITH_AS(trainer.step(batches(mesh, 1)), doctest::Contains("trainer: step 2: the loss is nan"), Error);
+    CHECK_THROWS_WITH_AS(trainer.step(tests::batches(mesh, each, 1)),
+                         doctest::Contains("trainer: step 2: the loss is nan"), Error);
     model.break_images(false);
-    trainer.step(batches(mesh, 1));
-    never.step(batches(mesh, 1));
+    trainer.step(tests::batches(mesh, each, 1));
+    never.step(tests::batches(mesh, each, 1));
     CHECK(tests::numbers_of(model) == tests::numbers_of(other));
   });
 }
@@ -200,7 +190,7 @@ TEST_CASE("models that do not say which units they use can have their optimizer 
   auto one = trainer_of(reference);
   auto all = trainer_of(model);
   one.step(ImageRange{0, 2 * each * world.size()});
-  all.step(batches(mesh, 0));
+  all.step(tests::batches(mesh, each, 0));
   CHECK(difference(model, nullptr, reference, nullptr, Which::values) < 1e-10);
 }
 
@@ -211,9 +201,8 @@ TEST_CASE("evaluation of different numbers of batches is an error where paramete
   ShardedModel<FullShard> model(mesh);
   auto trainer = trainer_of(model);
   std::vector<ImageRange> const own(mesh.world().rank() == 0 ? 2 : 1, ImageRange{0, 2});
-  CHECK_THROWS_WITH_AS(
-      trainer.evaluate(own),
-      "trainer: evaluation of different numbers of batches on the ranks of the shard axis, which gather "
-      "parameters from each other: give each rank as many",
-      Error);
+  std::string const message =
+      "trainer: evaluation of different numbers of batches: 1 of " + std::to_string(world.size()) +
+      " ranks of the shard axis, which gather parameters from each other, have one more: give each as many";
+  CHECK_THROWS_WITH_AS(trainer.evaluate(own), message.c_str(), Error);
 }

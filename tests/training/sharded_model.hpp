@@ -173,6 +173,18 @@ class ShardedModel {
 
 using WholeModel = ShardedModel<Unsharded>;
 
+inline std::string describe(Mesh const& mesh) {
+  return "model " + std::to_string(mesh.model().size()) + ", shard " + std::to_string(mesh.shard().size()) + ", data " +
+         std::to_string(mesh.data().size());
+}
+
+/// The two batches of this rank in a step of 2 * each * ranks images.
+inline std::vector<ImageRange> batches(Mesh const& mesh, Index each, Index step) {
+  Index const images = 2 * each * mesh.world().size(), batch = images / mesh.replicas().size() / 2;
+  Index const first = step * images + 2 * batch * mesh.replicas().rank();
+  return {{first, batch}, {first + batch, batch}};
+}
+
 /// test(mesh, strategy) for every mesh that the ranks of the world make, with every strategy of the shard axis.
 template <class Test>
 void for_each_mesh(Communicator const& world, Test const& test) {

@@ -106,7 +106,7 @@ class FrontEnd {
   /// Images [B, own channels, H, W] and keep [B, per_image] (locations wanted, or null for all) stay valid until
   /// backward is done. Tokens are left in tiles, [tiles, D, pitch]: see out() and tiling().
   void forward(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch) {
-    Region region("dchag::front_end::forward");
+    Phase const phase("dchag::front_end::forward");
     begin(context, images, keep, per_image, batch);
     if constexpr (recompute) {
       forward_tiles(context);
@@ -118,7 +118,7 @@ class FrontEnd {
 
   /// The same, without leaving anything for a backward pass.
   void evaluate(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch) {
-    Region region("dchag::front_end::evaluate");
+    Phase const phase("dchag::front_end::evaluate");
     begin(context, images, keep, per_image, batch);
     forward_tiles(context);
   }
@@ -129,7 +129,7 @@ class FrontEnd {
   /// From the gradient of the tokens, [tiles, D, pitch] with zero padding rows (out() may be used for it), adds those
   /// of the parameters.
   void backward(Context<Space> const& context, T const* gradient) {
-    Region region("dchag::front_end::backward");
+    Phase const phase("dchag::front_end::backward");
     for (Index tile = tiling_.tiles - 1; tile >= 0; --tile) {
       auto scope = context.workspace().scope();
       T* record = recompute ? nullptr : record_of(tile);
@@ -205,17 +205,22 @@ class FrontEnd {
     shares_ = channels::TreeShares(owners_, begins, group().rank(), group().size());
   }
 
+  /// Throws where a unit that has channels for its tokens is shared and Join says Gather, which needs tokens.
+  void check_channels(Place const& place) const {
+    require(!place.shared || !std::same_as<Joining, Gather>,
+            "Join: a unit of the first level has channels of several ranks, which Gather cannot do: begin the Tree "
+            "with a level whose number of groups is a multiple of the ",
+            group().size(), " model ranks, or use Merge");
+  }
+
   /// Whether the ranks merge what they have of a shared unit. What has channels for its tokens is merged wherever it
-  /// can be; throws where Join says Gather, which needs tokens.
+  /// can be.
   template <std::size_t level>
   bool merges(Place const& place, Index heads) const {
     constexpr bool can = SharedUnit<UnitOf<level>, T, Space>;
     if constexpr (!can) return false;
     if constexpr (level < first_token_level) {
-      require(!std::same_as<Joining, Gather>,
-              "Join: a unit of the first level has channels of several ranks, which Gather cannot do: begin the Tree "
-              "with a level whose number of groups is a multiple of the ",
-              group().size(), " model ranks, or use Merge");
+      check_channels(place);
       return true;
     }
     std::vector<Index> counts(static_cast<std::size_t>(group().size()), 0);
@@ -260,8 +265,7 @@ class FrontEnd {
   }
   template <std::size_t... level>
   void build_folded(std::index_sequence<level...>) {
-    for (Place const& place : places(0))
-      if (place.shared) merges<0>(place, 0);
+    for (Place const& place : places(0)) check_channels(place);
     std::vector<std::vector<channels::LinearUnit<T, Space>*>> linear(folded);
     (
         [&] {

@@ -129,22 +129,13 @@ class Joint {
 
   /// x [rows, pitch] becomes the sum of the ranks' x.
   void sum(Context<Space> const& context, Tiling const& tiling, Index rows, T* x) const {
-    if (alone()) return;
-    auto scope = context.workspace().scope();
-    auto const packed = context.workspace().template push<T**>(rows, tiling.width);
-    detail::pack_rows(context, tiling, rows, x, packed.data(), false);
-    group_.all_reduce(context, packed);
-    detail::pack_rows(context, tiling, rows, x, packed.data(), true);
+    through_packed(context, tiling, rows, x, true, [&](auto const& packed) { group_.all_reduce(context, packed); });
   }
 
   /// x [rows, pitch] of that rank goes to every rank.
   void broadcast(Context<Space> const& context, Tiling const& tiling, Index rows, int root, T* x) const {
-    if (alone()) return;
-    auto scope = context.workspace().scope();
-    auto const packed = context.workspace().template push<T**>(rows, tiling.width);
-    detail::pack_rows(context, tiling, rows, x, packed.data(), false);
-    group_.broadcast(context, packed, root);
-    detail::pack_rows(context, tiling, rows, x, packed.data(), true);
+    through_packed(context, tiling, rows, x, group_.rank() == root,
+                   [&](auto const& packed) { group_.broadcast(context, packed, root); });
   }
 
   /// The tokens of all ranks [tokens, D, pitch] from the `count` <= `most` of each; token t is the (place[t] % most)-th
@@ -160,6 +151,18 @@ class Joint {
   }
 
  private:
+  /// verb(packed [rows, width]) on x [rows, pitch], which it reads where `sends`, and writes.
+  template <class Verb>
+  void through_packed(Context<Space> const& context, Tiling const& tiling, Index rows, T* x, bool sends,
+                      Verb const& verb) const {
+    if (alone()) return;
+    auto scope = context.workspace().scope();
+    auto const packed = context.workspace().template push<T**>(rows, tiling.width);
+    if (sends) detail::pack_rows(context, tiling, rows, x, packed.data(), false);
+    verb(packed);
+    detail::pack_rows(context, tiling, rows, x, packed.data(), true);
+  }
+
   Communicator group_;
 };
 

@@ -77,7 +77,7 @@ class Encoder {
   /// x [images * locations, embed], rows by image, becomes norm(blocks(x)). What is kept stays on the workspace until
   /// backward.
   void forward(Context<Space> const& context, Rows x, Index images) {
-    Region region("dchag::encoder::forward");
+    Phase const phase("dchag::encoder::forward");
     check(x, images);
     mark_ = context.workspace().mark();
     Rows const own = begin(context, x, images);
@@ -92,7 +92,7 @@ class Encoder {
 
   /// The same, keeping nothing.
   void evaluate(Context<Space> const& context, Rows x, Index images) {
-    Region region("dchag::encoder::evaluate");
+    Phase const phase("dchag::encoder::evaluate");
     check(x, images);
     auto whole = context.workspace().scope();
     Rows const own = begin(context, x, images);
@@ -109,7 +109,7 @@ class Encoder {
 
   /// g, the gradient of the result, becomes that of the input; the gradients of all parameters are added to.
   void backward(Context<Space> const& context, Rows g) {
-    Region region("dchag::encoder::backward");
+    Phase const phase("dchag::encoder::backward");
     Rows const own = divides_rows() ? Rows(own_) : g;
     if (divides_rows()) layers::take_locations(context, spread_.locations(), g, own);
     {

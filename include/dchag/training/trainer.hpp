@@ -163,11 +163,9 @@ class Trainer {
   /// Ranks that gather values from each other run forward passes together.
   void check_others_evaluate(int batches) const {
     if (!model_->parameters().shard().values) return;
-    int const ranks = model_->mesh().shard().all_reduce(batches);
-    require(
-        ranks == batches * model_->mesh().shard().size(), "trainer: evaluation of ",
-        "different numbers of batches on the ranks of the shard axis, which gather parameters from each other: give "
-        "each rank as many");
+    int const size = model_->mesh().shard().size(), ranks = model_->mesh().shard().all_reduce(batches);
+    require(ranks == batches * size, "trainer: evaluation of different numbers of batches: ", ranks, " of ", size,
+            " ranks of the shard axis, which gather parameters from each other, have one more: give each as many");
   }
 
   void reserve(Workspace<Space> const& measured) {
@@ -199,6 +197,7 @@ class Trainer {
 
   /// Ends a step: the batches of all replicas are done.
   double update() {
+    Phase const phase("dchag::trainer::update");
     Context<Space> const context(workspace_, space_);
     Communicator const& replicas = model_->mesh().replicas();
     if (exchange_ != nullptr) exchange_->complete(context);
