@@ -2,6 +2,7 @@
 
 #include <dchag/channels/tile.hpp>
 #include <dchag/core/context.hpp>
+#include <dchag/parallel/shares.hpp>
 
 namespace dchag::channels {
 
@@ -13,28 +14,55 @@ struct PatchGrid {
   Index locations() const { return (height / patch) * (width / patch); }
 };
 
-/// Gathers the patches [channels, P, pitch] of one tile from images [B, C, H, W]. Row n is location keep[n] of image
-/// n / per_image, where keep [B, per_image] lists the locations wanted; without it (null) all of them in order. Padding
-/// rows become zero.
+/// Which rows a tiling has: all of them in one block, or each rank's own in a block of its own.
+struct TileRows {
+  Index images;
+  Shares shares;  // of the rows of an image
+  Index rank;     // whose rows the first block has
+
+  KOKKOS_FUNCTION Index count(Index of_rank) const { return images * shares.count(of_rank); }
+  KOKKOS_FUNCTION OwnRows of(Index of_rank) const {
+    return {shares.extent, shares.first(of_rank), shares.count(of_rank)};
+  }
+};
+
+/// Where the patches of a batch begin: origins [tiles, width] of channel 0 in images [B, C, H, W], -1 for padding. Row
+/// n is location keep[n] of image n / per_image, where keep [B, per_image] lists the locations wanted; without it
+/// (null) all of them in order.
+template <class Space>
+void find_patches(Context<Space> const& context, PatchGrid const& grid, Tiling const& tiling, TileRows const& rows,
+                  Index const* keep, Index per_image, Index* origins) {
+  Index const width = tiling.width, block = tiling.block(), p = grid.patch, across = grid.width / p;
+  Index const row_pixels = grid.width, image_pixels = grid.channels * grid.height * grid.width;
+  context.loop(
+      "dchag::channels::find_patches", tiling.tiles * width, KOKKOS_LAMBDA(Index item) {
+        Index const rank = rows.rank + item % width / block, own_row = item / width * block + item % block;
+        if (own_row >= rows.count(rank)) {
+          origins[item] = -1;
+          return;
+        }
+        Index const n = rows.of(rank).row(own_row), location = keep != nullptr ? keep[n] : n % per_image;
+        origins[item] = n / per_image * image_pixels + location / across * p * row_pixels + location % across * p;
+      });
+}
+
+/// Gathers the patches [channels, P, pitch] of one tile from images [B, C, H, W], which begin at origins [width]; zeros
+/// for padding.
 template <class T, class Space>
-void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling const& tiling, Index tile,
-                    T const* images, Index const* keep, Index per_image, T* patches) {
+void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling const& tiling, T const* images,
+                    Index const* origins, T* patches) {
   constexpr int lanes = lane_count<T, Space>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch, rows = tiling.rows, begin = tiling.begin(tile);
-  Index const channels = grid.channels, p = grid.patch, pixels = grid.pixels(), across = grid.width / p;
+  Index const blocks = tiling.width / lanes, pitch = tiling.pitch, p = grid.patch, pixels = grid.pixels();
   Index const width = grid.width, plane = grid.height * grid.width;
   context.loop(
-      "dchag::channels::gather_patches", channels * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::gather_patches", grid.channels * blocks, KOKKOS_LAMBDA(Index item) {
         Index const first = item % blocks * lanes, c = item / blocks;
-        Index const valid = Kokkos::max<Index>(0, Kokkos::min<Index>(lanes, rows - begin - first));
         T* const to = patches + c * pixels * pitch + first;
         for (int lane = 0; lane < lanes; ++lane) {
-          Index const n = begin + first + lane;
-          Index const location = lane >= valid ? 0 : keep != nullptr ? keep[n] : n % per_image;
-          T const* const corner = images + ((lane >= valid ? 0 : n / per_image) * channels + c) * plane +
-                                  location / across * p * width + location % across * p;
+          Index const origin = origins[first + lane];
+          T const* const corner = images + Kokkos::max<Index>(origin, 0) + c * plane;
           for (Index y = 0; y < p; ++y)
-            for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = lane >= valid ? T{0} : corner[y * width + x];
+            for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = origin < 0 ? T{0} : corner[y * width + x];
         }
       });
 }

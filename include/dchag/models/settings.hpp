@@ -1,11 +1,14 @@
 #pragma once
 
 #include <dchag/channels/automatic.hpp>
+#include <dchag/channels/joint.hpp>
 #include <dchag/channels/partition.hpp>
 #include <dchag/channels/tree.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/policies.hpp>
 #include <dchag/io/json.hpp>
+#include <dchag/layers/spread.hpp>
+#include <dchag/layers/spread_tensor_sequence.hpp>
 #include <dchag/parallel/agreement.hpp>
 #include <dchag/parallel/mesh.hpp>
 #include <dchag/parallel/strategy.hpp>
@@ -28,6 +31,10 @@ struct Settings {
   using Order = typename find_policy<role::Evaluate, Evaluate<Auto>, Policies...>::order;
   using Parallel = find_policy<role::Parallel, dchag::Parallel<>, Policies...>;
   using Recompute = find_policy<role::Recompute, dchag::Recompute<Nothing>, Policies...>;
+
+  /// The front end delivers the rows that the transformer's blocks begin with.
+  static constexpr channels::Delivery delivery =
+      layers::Spread<typename Parallel::Model>::divides_rows ? channels::Delivery::own_rows : channels::Delivery::whole;
 };
 
 /// How a model is built. Without storage it can only be planned: run in contexts that measure.
@@ -55,8 +62,7 @@ inline void check_same_model(Mesh const& mesh, std::string const& config_json, B
   if (mesh.world().size() == 1) return;
   std::vector<ConfigurationField> fields{{"seed", options.seed}, {"storage", options.storage}};
   Json const config = Json::parse(config_json, "configuration of the model");
-  for (auto const& [name, value] : config.object("configuration"))
-    fields.emplace_back(name, value.dump());
+  for (auto const& [name, value] : config.object("configuration")) fields.emplace_back(name, value.dump());
   for (std::size_t c = 0; c < options.channel_costs.size(); ++c)
     fields.emplace_back("channel_costs[" + std::to_string(c) + "]", options.channel_costs[c]);
   check_same(mesh.world(), "model", fields);
