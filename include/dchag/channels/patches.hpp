@@ -13,12 +13,24 @@ struct PatchGrid {
   Index locations() const { return (height / patch) * (width / patch); }
 };
 
+/// Whether an image lacks the c-th of the channels that a rank owns.
+struct AbsentChannels {
+  int const* present = nullptr;  // [B, channels of all ranks]; null: it lacks none
+  Index const* own = nullptr;    // [channels of this rank] among all
+  Index all = 0;
+
+  KOKKOS_INLINE_FUNCTION bool operator()(Index image, Index c) const {
+    return present != nullptr && present[image * all + own[c]] == 0;
+  }
+};
+
 /// Gathers the patches [channels, P, pitch] of one tile from images [B, C, H, W]. Row n is location keep[n] of image
 /// n / per_image, where keep [B, per_image] lists the locations wanted; without it (null) all of them in order. Padding
-/// rows become zero.
+/// rows become zero, and so do the patches of channels that an image lacks, whatever its memory holds: where `absent`
+/// says so.
 template <class T, class Space>
 void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling const& tiling, Index tile,
-                    T const* images, Index const* keep, Index per_image, T* patches) {
+                    T const* images, Index const* keep, Index per_image, T* patches, AbsentChannels absent = {}) {
   constexpr int lanes = lane_count<T, Space>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, rows = tiling.rows, begin = tiling.begin(tile);
   Index const channels = grid.channels, p = grid.patch, pixels = grid.pixels(), across = grid.width / p;
@@ -30,11 +42,12 @@ void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling
         T* const to = patches + c * pixels * pitch + first;
         for (int lane = 0; lane < lanes; ++lane) {
           Index const n = begin + first + lane;
+          bool const zero = lane >= valid || absent(n / per_image, c);
           Index const location = lane >= valid ? 0 : keep != nullptr ? keep[n] : n % per_image;
           T const* const corner = images + ((lane >= valid ? 0 : n / per_image) * channels + c) * plane +
                                   location / across * p * width + location % across * p;
           for (Index y = 0; y < p; ++y)
-            for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = lane >= valid ? T{0} : corner[y * width + x];
+            for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = zero ? T{0} : corner[y * width + x];
         }
       });
 }

@@ -28,6 +28,7 @@ struct Settings {
   using Order = typename find_policy<role::Evaluate, Evaluate<Auto>, Policies...>::order;
   using Parallel = find_policy<role::Parallel, dchag::Parallel<>, Policies...>;
   using Recompute = find_policy<role::Recompute, dchag::Recompute<Nothing>, Policies...>;
+  using Missing = typename find_policy<role::Missing, dchag::Missing<Refuse>, Policies...>::policy;
 };
 
 /// How a model is built. Without storage it can only be planned: run in contexts that measure.
