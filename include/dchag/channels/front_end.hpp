@@ -313,7 +313,7 @@ class FrontEnd {
 
   void check_presence(Context<Space> const& context) const {
     each_level<0>([&](auto level) {
-      char const* const kind = std::tuple_element_t<level(), Levels>::name;
+      std::string const kind = std::tuple_element_t<level(), Levels>::name;
       if constexpr (!PartialUnit<UnitOf<level()>, T, Space>)
         presence_.refuse_partial(context, level(), kind,
                                  "the unit cannot do without: let its forward and backward take PresentTokens");
