@@ -58,7 +58,11 @@ struct Sizes {
 /// A front end on the ranks of a group, its images, and the loss: the sum of the tokens times fixed numbers.
 template <class TreePolicy, class Evaluation, class Joining, bool recompute>
 struct Case {
-  Case(Sizes const& sizes, std::uint64_t seed, Communicator const& group, std::vector<int> const& owners)
+  using Flags = std::vector<unsigned char>;
+
+  /// `present` [images, channels] says what the images lack, whose memory is NaN; empty: nothing.
+  Case(Sizes const& sizes, std::uint64_t seed, Communicator const& group, std::vector<int> const& owners,
+       Flags const& flags = {})
       : sizes(sizes),
         group(group),
         model(parameters, {sizes.channels, sizes.height, sizes.width, sizes.patch}, sizes.embed, sizes.heads, group,
@@ -77,6 +81,8 @@ struct Case {
       for (Index c : model.own_channels()) {
         auto const from = images.begin() + (b * sizes.channels + c) * plane;
         own.insert(own.end(), from, from + plane);
+        if (!flags.empty() && flags[static_cast<std::size_t>(b * sizes.channels + c)] == 0)
+          std::fill(own.end() - plane, own.end(), std::nan(""));
       }
     input = on_device(own);
     std::vector<Index> visible;
@@ -84,6 +90,12 @@ struct Case {
       for (Index k = 0; k < sizes.kept; ++k) visible.push_back((k * 7 + b) % model.grid().locations());
     keep = Kokkos::View<Index*, Device>("keep", visible.size());
     Kokkos::deep_copy(keep, Kokkos::View<Index const*, Kokkos::HostSpace>(visible.data(), visible.size()));
+    if (!flags.empty()) {
+      present = Kokkos::View<unsigned char**, Kokkos::LayoutRight, Device>(
+          "present", static_cast<std::size_t>(sizes.images), static_cast<std::size_t>(sizes.channels));
+      Kokkos::deep_copy(present, Kokkos::View<unsigned char const**, Kokkos::LayoutRight, Kokkos::HostSpace>(
+                                     flags.data(), present.extent(0), present.extent(1)));
+    }
     Workspace<Device> measuring;
     run(Context<Device>(measuring), seed);
     workspace.allocate(measuring.peak());
@@ -93,7 +105,7 @@ struct Case {
 
   Numbers run(Context<Device> const& context, std::uint64_t seed) {
     auto scope = context.workspace().scope();
-    model.forward(context, input.data(), keep.data(), sizes.kept, sizes.images);
+    model.forward(context, input.data(), keep.data(), sizes.kept, sizes.images, present);
     Tiling const tiling = model.tiling();
     Index const count = tiling.tiles * sizes.embed * tiling.pitch;
     Numbers result, slopes = numbers(count, seed, "slopes");
@@ -125,7 +137,8 @@ struct Case {
   Sizes sizes;
   Communicator group;
   Parameters<double, Device> parameters;
-  FrontEnd<double, Device, TreePolicy, Evaluation, recompute, Joining> model;
+  FrontEnd<double, Device, TreePolicy, Evaluation, recompute, Joining, Renormalize> model;
+  Kokkos::View<unsigned char**, Kokkos::LayoutRight, Device> present;
   Kokkos::View<double*, Device> input;
   Kokkos::View<Index*, Device> keep;
   Workspace<Device> workspace;
@@ -141,11 +154,13 @@ double distance(Numbers const& a, Numbers const& b) {
 double magnitude(Numbers const& a) { return distance(a, Numbers(a.size(), 0.0)); }
 
 template <class TreePolicy, class Evaluation = Auto, class Joining = Auto, bool recompute = false>
-void check(Sizes const& sizes, std::uint64_t seed, std::vector<int> const& owners) {
+void check(Sizes const& sizes, std::uint64_t seed, std::vector<int> const& owners,
+           std::vector<unsigned char> const& present = {}) {
   Communicator const world(MPI_COMM_WORLD);
   CAPTURE(sizes.channels);
   CAPTURE(seed);
-  Case<TreePolicy, Evaluation, Joining, recompute> const one(sizes, seed, {}, {}), many(sizes, seed, world, owners);
+  Case<TreePolicy, Evaluation, Joining, recompute> const one(sizes, seed, {}, {}, present),
+      many(sizes, seed, world, owners, present);
   CHECK(distance(many.tokens, one.tokens) <= 1e-10 * magnitude(one.tokens));
   Numbers largest;
   for (auto const& parameter : one.parameters.all()) largest.push_back(magnitude(one.gradient(parameter)));
@@ -227,6 +242,46 @@ TEST_CASE("a unit that cannot merge gets its tokens gathered, at any level") {
   check_drawn<Tree<Squares<1>>>(20, 1, 2);
   check_drawn<Tree<Squares<4>, CrossAttention<1>>>(21, 4, 2);
   check_drawn<Tree<CrossAttention<6>, Squares<2>, Linear<1>>>(22, 6, 2);
+}
+
+namespace {
+/// Images that have half of their channels, and one that has the last channel alone: of that one all ranks but one have
+/// nothing.
+template <class TreePolicy, class Evaluation, class Joining, bool recompute = false>
+void check_missing(std::uint64_t seed, Index least, int trials) {
+  for (int trial = 0; trial < trials; ++trial) {
+    Drawn drawn(seed, least, trial);
+    drawn.sizes.images += 2;
+    Index const channels = drawn.sizes.channels;
+    std::vector<unsigned char> present;
+    for (Index b = 0; b < drawn.sizes.images; ++b)
+      for (Index c = 0; c < channels; ++c)
+        present.push_back(c + 1 == channels ||
+                          (b != 1 && random_uniform(seed, static_cast<std::uint64_t>(b * channels + c)) < 0.5));
+    check<TreePolicy, Evaluation, Joining, recompute>(drawn.sizes, seed + static_cast<std::uint64_t>(trial),
+                                                      drawn.owners, present);
+  }
+}
+}  // namespace
+
+TEST_CASE("images that lack channels give the tokens and gradients of one rank, also where a rank has none of theirs") {
+  check_missing<Tree<CrossAttention<1>>, Auto, Merge>(30, 1, 2);
+  check_missing<Tree<CrossAttention<1>>, Materialized, Auto>(31, 1, 2);
+  check_missing<Tree<CrossAttention<1>>, TokenSpace, Auto>(32, 1, 2);
+  check_missing<Tree<Linear<1>>, Auto, Auto>(33, 1, 2);
+  check_missing<Tree<Linear<5>, CrossAttention<1>>, Materialized, Merge>(34, 5, 2);
+  check_missing<Tree<CrossAttention<3>, Linear<2>, CrossAttention<1>>, TokenSpace, Merge, true>(35, 3, 2);
+  check_missing<Tree<Linear<8>, Linear<3>, CrossAttention<2>, Linear<1>>, Auto, Auto>(36, 8, 3);
+  Communicator const world(MPI_COMM_WORLD);
+  if (12 % world.size() != 0) return;
+  Sizes const sizes{24, 6, 8, 2, 12, 3, 3, 7};
+  std::vector<unsigned char> present(72, 1);
+  std::fill(present.begin(), present.begin() + 22, static_cast<unsigned char>(0));  // the first image: the last group
+  present[25] = present[28] = present[29] = 0;
+  check<Tree<Linear<12>, CrossAttention<1>>, Auto, Gather>(
+      sizes, 37, channels::owners_of<Contiguous>(24, {}, world.size()), present);
+  check<Tree<CrossAttention<12>, Linear<1>>, Auto, Gather>(
+      sizes, 38, channels::owners_of<Contiguous>(24, {}, world.size()), present);
 }
 
 TEST_CASE("Gather gives the same where the first level does not span ranks") {

@@ -105,6 +105,7 @@ class FrontEnd {
   channels::PatchGrid const& grid() const { return grid_; }
   /// This rank's channels, ascending: those of the images that it gives to forward.
   std::vector<Index> const& own_channels() const { return own_; }
+  Index const* own_channels_on_device() const { return presence_.own(); }
   /// The ranks that divide the channels: this one alone where it has all of them.
   Communicator const& group() const { return joint_.group(); }
 

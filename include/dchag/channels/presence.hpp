@@ -141,6 +141,7 @@ class Presence {
     return {heights_[0], held_[0].data(), groups_[0].tokens};
   }
   int const* tokens(std::size_t level) const { return heights_[level]; }  // [B, tokens], nonzero where present
+  Index const* own() const { return held_[0].data(); }                    // this rank's channels, on the device
   Index per_image() const { return per_image_; }
 
   /// For a unit of that level, of the tokens that this rank holds or of all, in the rows of a tile; pushed on the
