@@ -70,8 +70,11 @@ enum class Rows { all, of_locations, of_rows };
 /// A front end on the ranks of a group, its images, and the loss: the sum of the tokens times fixed numbers.
 template <class TreePolicy, class Evaluation, class Joining, bool recompute>
 struct Case {
+  using Flags = std::vector<unsigned char>;
+
+  /// `flags` [images, channels] says what the images lack, whose memory is NaN; empty: nothing.
   Case(Sizes const& sizes, std::uint64_t seed, Communicator const& group, std::vector<int> const& owners,
-       Rows rows = Rows::all)
+       Flags const& flags = {}, Rows rows = Rows::all)
       : sizes(sizes),
         group(group),
         model(parameters, {sizes.channels, sizes.height, sizes.width, sizes.patch}, sizes.embed, sizes.heads, group,
@@ -94,6 +97,8 @@ struct Case {
       for (Index c : model.own_channels()) {
         auto const from = images.begin() + (b * sizes.channels + c) * plane;
         own.insert(own.end(), from, from + plane);
+        if (!flags.empty() && flags[static_cast<std::size_t>(b * sizes.channels + c)] == 0)
+          std::fill(own.end() - plane, own.end(), std::nan(""));
       }
     input = on_device(own);
     std::vector<Index> visible;
@@ -101,6 +106,12 @@ struct Case {
       for (Index k = 0; k < sizes.kept; ++k) visible.push_back((k * 7 + b) % model.grid().locations());
     keep = Kokkos::View<Index*, Device>("keep", visible.size());
     Kokkos::deep_copy(keep, Kokkos::View<Index const*, Kokkos::HostSpace>(visible.data(), visible.size()));
+    if (!flags.empty()) {
+      present = Kokkos::View<unsigned char**, Kokkos::LayoutRight, Device>(
+          "present", static_cast<std::size_t>(sizes.images), static_cast<std::size_t>(sizes.channels));
+      Kokkos::deep_copy(present, Kokkos::View<unsigned char const**, Kokkos::LayoutRight, Kokkos::HostSpace>(
+                                     flags.data(), present.extent(0), present.extent(1)));
+    }
     Workspace<Device> measuring;
     run(Context<Device>(measuring), seed);
     workspace.allocate(measuring.peak());
@@ -112,7 +123,7 @@ struct Case {
   /// the i-th fixed number.
   Numbers run(Context<Device> const& context, std::uint64_t seed) {
     auto scope = context.workspace().scope();
-    model.forward(context, input.data(), keep.data(), sizes.kept, sizes.images, where);
+    model.forward(context, input.data(), keep.data(), sizes.kept, sizes.images, present, where);
     Index const own = where.own_rows(), embed = sizes.embed;
     Numbers const slopes = numbers(sizes.images * sizes.kept * embed, seed, "slopes");
     Numbers result(slopes.size(), 0.0), own_slopes;
@@ -146,7 +157,8 @@ struct Case {
   Communicator group;
   SharedLocations where;
   Parameters<double, Device> parameters;
-  FrontEnd<double, Device, TreePolicy, Evaluation, recompute, Joining> model;
+  FrontEnd<double, Device, TreePolicy, Evaluation, recompute, Joining, Renormalize> model;
+  Kokkos::View<unsigned char**, Kokkos::LayoutRight, Device> present;
   Kokkos::View<double*, Device> input;
   Kokkos::View<Index*, Device> keep;
   Workspace<Device> workspace;
@@ -162,10 +174,11 @@ double distance(Numbers const& a, Numbers const& b) {
 double magnitude(Numbers const& a) { return distance(a, Numbers(a.size(), 0.0)); }
 
 template <class OneCase>
-void check_rows(OneCase const& one, std::uint64_t seed, std::vector<int> const& owners, Rows rows) {
+void check_rows(OneCase const& one, std::uint64_t seed, std::vector<int> const& owners,
+                std::vector<unsigned char> const& present, Rows rows) {
   Communicator const world(MPI_COMM_WORLD);
   CAPTURE(static_cast<int>(rows));
-  OneCase const many(one.sizes, seed, world, owners, rows);
+  OneCase const many(one.sizes, seed, world, owners, present, rows);
   Numbers const tokens = rows == Rows::all ? many.tokens : sum_over_ranks(many.tokens);
   CHECK(distance(tokens, one.tokens) <= 1e-10 * magnitude(one.tokens));
   Numbers largest;
@@ -182,11 +195,12 @@ void check_rows(OneCase const& one, std::uint64_t seed, std::vector<int> const& 
 }
 
 template <class TreePolicy, class Evaluation = Auto, class Joining = Auto, bool recompute = false>
-void check(Sizes const& sizes, std::uint64_t seed, std::vector<int> const& owners) {
+void check(Sizes const& sizes, std::uint64_t seed, std::vector<int> const& owners,
+           std::vector<unsigned char> const& present = {}) {
   CAPTURE(sizes.channels);
   CAPTURE(seed);
-  Case<TreePolicy, Evaluation, Joining, recompute> const one(sizes, seed, {}, {});
-  for (Rows rows : {Rows::all, Rows::of_locations, Rows::of_rows}) check_rows(one, seed, owners, rows);
+  Case<TreePolicy, Evaluation, Joining, recompute> const one(sizes, seed, {}, {}, present);
+  for (Rows rows : {Rows::all, Rows::of_locations, Rows::of_rows}) check_rows(one, seed, owners, present, rows);
 }
 
 /// Sizes and owners drawn from a seed: any number of channels from `least` to 41, rows of more than one tile.
@@ -256,6 +270,46 @@ TEST_CASE("a unit that cannot merge gets its tokens gathered, at any level") {
   check_drawn<Tree<Squares<1>>>(20, 1, 2);
   check_drawn<Tree<Squares<4>, CrossAttention<1>>>(21, 4, 2);
   check_drawn<Tree<CrossAttention<6>, Squares<2>, Linear<1>>>(22, 6, 2);
+}
+
+namespace {
+/// Images that have half of their channels, and one that has the last channel alone: of that one all ranks but one have
+/// nothing.
+template <class TreePolicy, class Evaluation, class Joining, bool recompute = false>
+void check_missing(std::uint64_t seed, Index least, int trials) {
+  for (int trial = 0; trial < trials; ++trial) {
+    Drawn drawn(seed, least, trial);
+    drawn.sizes.images += 2;
+    Index const channels = drawn.sizes.channels;
+    std::vector<unsigned char> present;
+    for (Index b = 0; b < drawn.sizes.images; ++b)
+      for (Index c = 0; c < channels; ++c)
+        present.push_back(c + 1 == channels ||
+                          (b != 1 && random_uniform(seed, static_cast<std::uint64_t>(b * channels + c)) < 0.5));
+    check<TreePolicy, Evaluation, Joining, recompute>(drawn.sizes, seed + static_cast<std::uint64_t>(trial),
+                                                      drawn.owners, present);
+  }
+}
+}  // namespace
+
+TEST_CASE("images that lack channels give the tokens and gradients of one rank, also where a rank has none of theirs") {
+  check_missing<Tree<CrossAttention<1>>, Auto, Merge>(30, 1, 2);
+  check_missing<Tree<CrossAttention<1>>, Materialized, Auto>(31, 1, 2);
+  check_missing<Tree<CrossAttention<1>>, TokenSpace, Auto>(32, 1, 2);
+  check_missing<Tree<Linear<1>>, Auto, Auto>(33, 1, 2);
+  check_missing<Tree<Linear<5>, CrossAttention<1>>, Materialized, Merge>(34, 5, 2);
+  check_missing<Tree<CrossAttention<3>, Linear<2>, CrossAttention<1>>, TokenSpace, Merge, true>(35, 3, 2);
+  check_missing<Tree<Linear<8>, Linear<3>, CrossAttention<2>, Linear<1>>, Auto, Auto>(36, 8, 3);
+  Communicator const world(MPI_COMM_WORLD);
+  if (12 % world.size() != 0) return;
+  Sizes const sizes{24, 6, 8, 2, 12, 3, 3, 7};
+  std::vector<unsigned char> present(72, 1);
+  std::fill(present.begin(), present.begin() + 22, static_cast<unsigned char>(0));  // the first image: the last group
+  present[25] = present[28] = present[29] = 0;
+  check<Tree<Linear<12>, CrossAttention<1>>, Auto, Gather>(
+      sizes, 37, channels::owners_of<Contiguous>(24, {}, world.size()), present);
+  check<Tree<CrossAttention<12>, Linear<1>>, Auto, Gather>(
+      sizes, 38, channels::owners_of<Contiguous>(24, {}, world.size()), present);
 }
 
 TEST_CASE("Gather gives the same where the first level does not span ranks") {
@@ -353,7 +407,7 @@ std::pair<Traffic, Traffic> traffic_of(Sizes const& sizes, channels::Delivery de
   Context<Device> const context(workspace);
   world.reset_traffic();
   SharedLocations const where{world, sizes.images, Shares::even(model.grid().locations(), world.size())};
-  model.forward(context, images.data(), nullptr, model.grid().locations(), sizes.images, where);
+  model.forward(context, images.data(), nullptr, model.grid().locations(), sizes.images, {}, where);
   Traffic const forward = world.traffic();
   CHECK(world.traffic("dchag::front_end::forward") == forward);
   Tiling const tiling = model.tiling();

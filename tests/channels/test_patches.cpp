@@ -41,17 +41,18 @@ void check_patches(Tiling const& tiling, channels::TileRows const& rows, std::ve
   auto const images_view = device(image);
   auto const keep_view = device(keep);
   Kokkos::View<float*, Space> const patches("patches", static_cast<std::size_t>(3 * 4 * tiling.pitch));
-  Kokkos::View<Index*, Space> const origins("origins", columns.size());
+  Kokkos::View<Index*, Space> const image_of("image_of", columns.size()), corners("corners", columns.size());
+  channels::PatchPlaces const places{image_of.data(), corners.data()};
   Workspace<Space> workspace(1024);
   Context<Space> const context(workspace);
   channels::find_patches(
       context, grid, tiling, rows,
       keep.empty() ? static_cast<Index const*>(nullptr) : static_cast<Index const*>(keep_view.data()), per_image,
-      origins.data());
+      places);
   for (Index tile = 0; tile < tiling.tiles; ++tile) {
     Kokkos::deep_copy(patches, -1.0f);
     channels::gather_patches(context, grid, tiling, static_cast<float const*>(images_view.data()),
-                             static_cast<Index const*>(origins.data() + tile * tiling.width), patches.data());
+                             places.of_tile(tiling, tile), patches.data());
     auto const result = host(patches);
     for (Index c = 0; c < 3; ++c)
       for (Index p = 0; p < 4; ++p)

@@ -11,6 +11,7 @@
 #include <dchag/channels/joint.hpp>
 #include <dchag/channels/partition.hpp>
 #include <dchag/channels/patches.hpp>
+#include <dchag/channels/presence.hpp>
 #include <dchag/channels/tree.hpp>
 #include <dchag/channels/tree_shares.hpp>
 #include <dchag/channels/units/joint_unit.hpp>
@@ -33,7 +34,11 @@ namespace dchag {
 /// the same arguments, but for the images; tokens and their gradients are the same on every rank, or where own rows are
 /// to be delivered each rank's are those of its rows: the last unit is then computed once, not once a rank. See
 /// TreeShares for who does what. Where all channels are every rank's, see Everywhere.
-template <class T, class Space, class TreePolicy, EvaluationOrder Evaluation, bool recompute, JoinPolicy Joining = Auto>
+///
+/// Images may lack channels, each its own: see forward. Attention then runs over the tokens present, exactly; a Linear
+/// unit does what `Lacking` says; a unit none of whose tokens is present is itself absent from the next level.
+template <class T, class Space, class TreePolicy, EvaluationOrder Evaluation, bool recompute, JoinPolicy Joining = Auto,
+          MissingPolicy Lacking = Refuse>
 class FrontEnd {
   using Levels = typename TreePolicy::levels;
   static constexpr std::size_t depth = TreePolicy::depth;
@@ -106,16 +111,26 @@ class FrontEnd {
   channels::PatchGrid const& grid() const { return grid_; }
   /// This rank's channels, ascending: those of the images that it gives to forward.
   std::vector<Index> const& own_channels() const { return own_; }
+  Index const* own_channels_on_device() const { return presence_.own(); }
   /// The ranks that divide the channels: this one alone where it has all of them.
   Communicator const& group() const { return joint_.group(); }
 
+  /// Names of the channels of all ranks, for messages.
+  void name_channels(std::vector<std::string> names) { presence_.name_channels(std::move(names)); }
+
+  /// Of each image [B, channels of all ranks], the same on every rank: zero where it lacks a channel. Of no extent
+  /// where no image lacks any.
+  using Present = View<unsigned char const**, Space>;
+
   /// Images [B, own channels, H, W] and keep [B, per_image] (locations wanted, or null for all) stay valid until
-  /// backward is done. Tokens are left in tiles, [tiles, D, pitch]: see out() and tiling(). Where own rows are
-  /// delivered, `where` says which these are.
+  /// backward is done. Tokens are left in tiles, [tiles, D, pitch]: see out() and tiling(). Of a channel that an image
+  /// lacks, nothing is read. Where `present` is given, it waits for the device, and throws where an image has no
+  /// channel, or a unit lacks tokens that it cannot do without. Where own rows are delivered, `where` says which these
+  /// are.
   void forward(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch,
-               SharedLocations const& where = {}) {
+               Present const& present = {}, SharedLocations const& where = {}) {
     Phase const phase("dchag::front_end::forward");
-    begin(context, images, keep, per_image, batch, where);
+    begin(context, images, keep, per_image, batch, present, where);
     if constexpr (recompute) {
       forward_tiles(context);
     } else {
@@ -126,9 +141,9 @@ class FrontEnd {
 
   /// The same, without leaving anything for a backward pass.
   void evaluate(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch,
-                SharedLocations const& where = {}) {
+                Present const& present = {}, SharedLocations const& where = {}) {
     Phase const phase("dchag::front_end::evaluate");
-    begin(context, images, keep, per_image, batch, where);
+    begin(context, images, keep, per_image, batch, present, where);
     forward_tiles(context);
   }
 
@@ -154,7 +169,7 @@ class FrontEnd {
         T* const out_again = context.workspace().template push<T**>(embed_, tiling_.pitch).data();
         forward_tile(context, tile, record, out_again);
       }
-      backward_tile(context, record, gradient + tile * embed_ * tiling_.pitch);
+      backward_tile(context, tile, record, gradient + tile * embed_ * tiling_.pitch);
     }
     each_running<first_token_level>([&](auto& unit, auto const&) { unit.finish(context); });
     if constexpr (folded > 0)
@@ -219,6 +234,10 @@ class FrontEnd {
     for (std::size_t level = first_token_level; level < depth; ++level)
       begins.push_back(channels::begins_of(&groups_[level], 1));
     shares_ = channels::TreeShares(owners_, begins, group().rank(), group().size());
+    std::vector<std::vector<Index>> held{own_};
+    for (std::size_t level = 1; level < depth; ++level)
+      held.push_back(level < first_token_level ? std::vector<Index>() : shares_.levels[stage_of(level)].tokens);
+    presence_ = channels::Presence<T, Space>({groups_.begin(), groups_.end()}, held);
   }
 
   /// Throws where a unit that has channels for its tokens is shared and Join says Gather, which needs tokens.
@@ -299,14 +318,17 @@ class FrontEnd {
   }
 
   void begin(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch,
-             SharedLocations const& where) {
+             Present const& present, SharedLocations const& where) {
     images_ = images;
     set_rows(batch * per_image, where);
     if constexpr (attention_first)
       for (auto& leaf : leaves_) leaf.choose(tiling_.rows);
-    origins_ = context.workspace().template push<Index**>(tiling_.tiles, tiling_.width).data();
-    channels::find_patches(context, grid_, tiling_, rows_, keep, per_image, origins_);
+    places_.image = context.workspace().template push<Index**>(tiling_.tiles, tiling_.width).data();
+    places_.corner = context.workspace().template push<Index**>(tiling_.tiles, tiling_.width).data();
+    channels::find_patches(context, grid_, tiling_, rows_, keep, per_image, places_);
     out_ = context.workspace().template push<T***>(tiling_.tiles, embed_, tiling_.pitch).data();
+    presence_.begin(context, present, places_.image);
+    if (presence_.given()) check_presence(context);
     prepare(context);
     record_rows_ = lay_out_record();
   }
@@ -322,6 +344,18 @@ class FrontEnd {
                            : Tiling::of<T, Space>(rows);
   }
 
+  void check_presence(Context<Space> const& context) const {
+    each_level<0>([&](auto level) {
+      std::string const kind = std::tuple_element_t<level(), Levels>::name;
+      if constexpr (!PartialUnit<UnitOf<level()>, T, Space>)
+        presence_.refuse_partial(context, level(), kind,
+                                 "the unit cannot do without: let its forward and backward take PresentTokens");
+      else if constexpr (is_linear<level()> && !Lacking::renormalizes)
+        presence_.refuse_partial(context, level(), kind,
+                                 "give the model Missing<Renormalize>, or a tree whose units have all or none of it");
+    });
+  }
+
   /// All tiles through one record.
   void forward_tiles(Context<Space> const& context) {
     auto scope = context.workspace().scope();
@@ -332,7 +366,7 @@ class FrontEnd {
   void prepare(Context<Space> const& context) {
     tokenizer_.prepare(context);
     if constexpr (folded > 0)
-      folded_->prepare(context);
+      folded_->prepare(context, &presence_);
     else
       each_leaf([&](auto& leaf, auto const&) { leaf.prepare(context); });
     each_running<first_token_level>([&](auto& unit, auto const&) { unit.prepare(context); });
@@ -367,32 +401,43 @@ class FrontEnd {
     Index const pitch = tiling_.pitch;
     auto scope = context.workspace().scope();
     T* const forgotten = joint_.alone() ? nullptr : push_token(context);
-    channels::gather_patches(context, grid_, tiling_, images_,
-                             static_cast<Index const*>(origins_ + tile * tiling_.width), record);
+    channels::gather_patches(context, grid_, tiling_, images_, places_.of_tile(tiling_, tile), record,
+                             presence_.absent());
     if constexpr (folded > 0) {
+      T const* const factors = folded_->factors(context, tiling_, tile);
+      folded_->scale(context, tiling_, factors, record);
       for (std::size_t g = 0; g < places(0).size(); ++g) {
         Place const& place = places(0)[g];
         if (!place.runs) continue;
         T* const to = result_of(place, folded - 1, record, forgotten, out);
-        folded_->forward(context, tiling_, record, static_cast<Index>(g), to);
+        folded_->forward(context, tiling_, tile, factors, record, static_cast<Index>(g), to);
         if (place.shared) joint_of(folded - 1).sum(context, tiling_, embed_, to);
       }
     } else {
       T* kept = record + kept_at_[0] * pitch;
       each_leaf([&](auto& leaf, Place const& place) {
+        auto inner = context.workspace().scope();
         leaf.forward(context, tiling_, record + place.first * grid_.pixels() * pitch, kept,
-                     result_of(place, 0, record, forgotten, out));
+                     result_of(place, 0, record, forgotten, out), present_of(context, tile, leaf, place, 0));
         kept += leaf.kept_per_row() * pitch;
       });
     }
     each_level<first_token_level>([&](auto level) {
       T* kept = record + kept_at_[level()] * pitch;
       each_running_of<level()>([&](auto& unit, Place const& place) {
+        auto inner = context.workspace().scope();
         unit.forward(context, tiling_, record + (tokens_at_[level()] + place.first * embed_) * pitch, kept,
-                     result_of(place, level(), record, forgotten, out));
+                     result_of(place, level(), record, forgotten, out),
+                     present_of(context, tile, unit, place, level()));
         kept += unit.kept_per_row() * pitch;
       });
     });
+  }
+
+  template <class Unit>
+  PresentTokens<T> present_of(Context<Space> const& context, Index tile, Unit const& unit, Place const& place,
+                              std::size_t level) const {
+    return presence_.of_unit(context, tiling_, tile, level, place, unit.gathers());
   }
 
   /// The gradient of a unit's result, on every rank that takes part in the unit.
@@ -408,30 +453,34 @@ class FrontEnd {
     return shared;
   }
 
-  void backward_tile(Context<Space> const& context, T const* record, T const* gradient) {
+  void backward_tile(Context<Space> const& context, Index tile, T const* record, T const* gradient) {
     Index const pitch = tiling_.pitch;
     T* const shared = joint_.alone() ? nullptr : push_token(context);
     each_token_level_down<depth>([&](auto level) {
       T* const below = context.workspace().template push<T***>(held(level()), embed_, pitch).data();
       T const* kept = record + kept_at_[level()] * pitch;
       each_running_of<level()>([&](auto& unit, Place const& place) {
+        auto inner = context.workspace().scope();
         unit.backward(context, tiling_, record + (tokens_at_[level()] + place.first * embed_) * pitch, kept,
-                      slope_of(context, place, level(), gradient, shared), below + place.first * embed_ * pitch);
+                      slope_of(context, place, level(), gradient, shared), below + place.first * embed_ * pitch,
+                      present_of(context, tile, unit, place, level()));
         kept += unit.kept_per_row() * pitch;
       });
       gradient = below;
     });
     if constexpr (folded > 0) {
       if (folded == depth) gradient = last_joint_.spread(context, tiling_, embed_, gradient, shared);
+      T const* const factors = folded_->factors(context, tiling_, tile);
       for (std::size_t g = 0; g < places(0).size(); ++g)
         if (Place const& place = places(0)[g]; place.runs)
-          folded_->backward(context, tiling_, record, static_cast<Index>(g),
+          folded_->backward(context, tiling_, tile, factors, record, static_cast<Index>(g),
                             slope_of(context, place, folded - 1, gradient, shared));
     } else {
       T const* kept = record + kept_at_[0] * pitch;
       each_leaf([&](auto& leaf, Place const& place) {
+        auto inner = context.workspace().scope();
         leaf.backward(context, tiling_, record + place.first * grid_.pixels() * pitch, kept,
-                      slope_of(context, place, 0, gradient, shared));
+                      slope_of(context, place, 0, gradient, shared), present_of(context, tile, leaf, place, 0));
         kept += leaf.kept_per_row() * pitch;
       });
     }
@@ -450,12 +499,13 @@ class FrontEnd {
   channels::Tokenizer<T, Space> tokenizer_;
   std::array<channels::Groups, depth> groups_{};
   channels::TreeShares shares_;
+  channels::Presence<T, Space> presence_;
   typename Units<std::make_index_sequence<depth>>::type units_;
   std::deque<Leaf> leaves_;
   std::unique_ptr<channels::FoldedLinear<T, Space>> folded_;
 
   T const* images_ = nullptr;
-  Index* origins_ = nullptr;  // of patches, [tiles, width]
+  channels::PatchPlaces places_;
   Index record_rows_ = 0;
   channels::TileRows rows_{};
   Tiling tiling_;

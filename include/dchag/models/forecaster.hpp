@@ -9,6 +9,7 @@
 #include <dchag/parallel/shard.hpp>
 #include <dchag/training/loss.hpp>
 #include <string>
+#include <vector>
 
 namespace dchag {
 
@@ -18,28 +19,36 @@ struct ForecasterConfig {
   Index embed = 0, heads = 0, depth = 0;
   double mlp_ratio = 4;
   Index decoder_depth = 2;  // Linear + GELU layers of the head before its last Linear
+  // What the channels of images and forecasts are, in their order; empty: they have no names.
+  std::vector<Channel> channel_list{}, out_channel_list{};
 
   /// As JSON; with the tree it is what a checkpoint's "dchag.config" holds.
   Json::Object json() const {
-    return {{"task", "forecast"},
-            {"channels", channels},
-            {"out_channels", out_channels},
-            {"height", height},
-            {"width", width},
-            {"patch", patch},
-            {"embed", embed},
-            {"heads", heads},
-            {"depth", depth},
-            {"mlp_ratio", mlp_ratio},
-            {"decoder_depth", decoder_depth}};
+    Json::Object fields{{"task", "forecast"},
+                        {"channels", channels},
+                        {"out_channels", out_channels},
+                        {"height", height},
+                        {"width", width},
+                        {"patch", patch},
+                        {"embed", embed},
+                        {"heads", heads},
+                        {"depth", depth},
+                        {"mlp_ratio", mlp_ratio},
+                        {"decoder_depth", decoder_depth}};
+    detail::add_channels(fields, "channel_list", channel_list);
+    detail::add_channels(fields, "out_channel_list", out_channel_list);
+    return fields;
   }
   /// Throws Error where a field is absent or of the wrong kind; other fields are passed over.
   static ForecasterConfig from(Json const& json) {
     auto const size = [&](char const* field) { return json.get<Index>(field); };
-    return {size("channels"),     size("out_channels"), size("height"),
-            size("width"),        size("patch"),        size("embed"),
-            size("heads"),        size("depth"),        json.get<double>("mlp_ratio"),
-            size("decoder_depth")};
+    ForecasterConfig config{size("channels"),     size("out_channels"), size("height"),
+                            size("width"),        size("patch"),        size("embed"),
+                            size("heads"),        size("depth"),        json.get<double>("mlp_ratio"),
+                            size("decoder_depth")};
+    config.channel_list = channels_from(json, "channel_list");
+    config.out_channel_list = channels_from(json, "out_channel_list");
+    return config;
   }
 };
 
@@ -108,6 +117,9 @@ class Forecaster {
     View<Scalar const****, Space> images;  // [B, own channels, height, width]: see own_channels()
     View<Scalar const****, Space> target;  // [B, out_channels, height, width]; not read by predict()
     View<Scalar const*, Space> lead_time;  // [B]
+    // [B, channels of all ranks], the same on every rank: zero where an image lacks a channel, whose memory may then be
+    // anything, NaN too. None: no image lacks any. A Trainer is told by plan() that such batches will come.
+    View<unsigned char const**, Space> present{};
 
     Index size() const { return static_cast<Index>(images.extent(0)); }
   };
@@ -126,6 +138,7 @@ class Forecaster {
         encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
         head_(parameters_, config.embed, config.decoder_depth, config.out_channels * grid().pixels()),
         latitudes_("dchag::latitudes", static_cast<std::size_t>(config.height)) {
+    front_end_.name_channels(detail::names_of(config.channel_list));
     detail::check_same_model(mesh, config_json(), options);
     auto const host = Kokkos::create_mirror_view(latitudes_);
     std::vector<double> const weights = latitude_weights(config.height);
@@ -164,7 +177,7 @@ class Forecaster {
     auto const where = encoder_.own_locations(rows, images);
     {
       auto const use = use_front_end(context, Pass::forward);
-      front_end_.forward(context, batch.images.data(), nullptr, grid().locations(), images, where);
+      front_end_.forward(context, batch.images.data(), nullptr, grid().locations(), images, batch.present, where);
     }
     Rows const x = workspace.template push<Scalar**>(rows, config_.embed);
     Rows const own = encoder_.own_rows(context, x, images);
@@ -208,7 +221,7 @@ class Forecaster {
       auto inner = context.workspace().scope();
       auto const where = encoder_.own_locations(rows, images);
       auto const use = use_front_end(context, Pass::forward);
-      front_end_.evaluate(context, batch.images.data(), nullptr, grid().locations(), images, where);
+      front_end_.evaluate(context, batch.images.data(), nullptr, grid().locations(), images, batch.present, where);
       embed(context, batch, where.rows(), own);
     }
     encoder_.evaluate(context, own, x, images);
@@ -225,6 +238,8 @@ class Forecaster {
 
   static Config const& checked(Config const& config) {
     require(config.out_channels > 0, "out_channels = ", config.out_channels, ": a forecast has at least one field");
+    check_channel_list("channel_list", config.channel_list, config.channels);
+    check_channel_list("out_channel_list", config.out_channel_list, config.out_channels);
     require(config.decoder_depth >= 0, "decoder_depth = ", config.decoder_depth, ": give the layers of the head, or 0");
     return config;
   }
@@ -257,6 +272,7 @@ class Forecaster {
   }
 
   void check_inputs(Batch const& batch) const {
+    detail::check_present(batch.present, batch.size(), config_.channels);
     detail::check_images("images", batch.images, batch.size(), front_end_.grid().channels, config_.height,
                          config_.width);
     require(static_cast<Index>(batch.lead_time.extent(0)) == batch.size(), "batch: lead_time has ",
@@ -269,7 +285,8 @@ class Forecaster {
   Mesh mesh_;
   Config config_;
   Parameters<Scalar, Space> parameters_;
-  FrontEnd<Scalar, Space, typename Set::Tree, typename Set::Order, Set::Recompute::front_end, typename Set::Join>
+  FrontEnd<Scalar, Space, typename Set::Tree, typename Set::Order, Set::Recompute::front_end, typename Set::Join,
+           typename Set::Missing>
       front_end_;
   Parameter<Scalar, Space>*position_, *lead_weight_, *lead_bias_;
   Encoder<Scalar, Space, Set::Recompute::blocks, typename Set::Parallel::Model> encoder_;
