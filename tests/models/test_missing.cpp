@@ -225,7 +225,7 @@ TEST_CASE("the names of channels are saved with a model, and come back; a file w
   config.channel_list = {{"sst", "K"}, {"t", "K", 500.0}, {"red", "", {}, 645.0}, {"land"}};
   config.out_channel_list = {{"sst", "K"}, {"t", "K", 500.0}};
   auto const file = std::filesystem::temp_directory_path() / "dchag_test_missing.safetensors";
-  TinyForecaster const model(Mesh(), config, {.seed = 1});
+  TinyForecaster model(Mesh(), config, {.seed = 1});
   save(model, file);
   std::string const saved = SafetensorsFile(file).metadata().at("dchag.config");
   std::filesystem::remove(file);
