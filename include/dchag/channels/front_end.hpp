@@ -31,8 +31,9 @@ namespace dchag {
 /// A call of forward pushes on the workspace what is left until backward is done; the caller releases it.
 ///
 /// The ranks of a replica divide the channels: each reads and tokenizes its own. All of them call every function with
-/// the same arguments, but for the images; tokens and their gradients are the same on every rank. See TreeShares for
-/// who does what. Where all channels are every rank's, see Everywhere.
+/// the same arguments, but for the images; tokens and their gradients are the same on every rank, or where own rows are
+/// to be delivered each rank's are those of its rows: the last unit is then computed once, not once a rank. See
+/// TreeShares for who does what. Where all channels are every rank's, see Everywhere.
 ///
 /// Images may lack channels, each its own: see forward. Attention then runs over the tokens present, exactly; a Linear
 /// unit does what `Lacking` says; a unit none of whose tokens is present is itself absent from the next level.
@@ -77,16 +78,21 @@ class FrontEnd {
   /// the join cannot be as the policy wants it. `grid` has the channels of all ranks of the group; `owners` says for
   /// each which rank owns it, or every_rank for all, and may be empty in a group of one.
   FrontEnd(Parameters<T, Space>& parameters, channels::PatchGrid const& grid, Index embed, Index heads,
-           Communicator const& group = {}, std::vector<int> owners = {})
+           Communicator const& group = {}, std::vector<int> owners = {},
+           channels::Delivery delivery = channels::Delivery::whole)
       : joint_(channels::everywhere(owners) ? Communicator() : group),
-        head_group_(divides_heads && channels::everywhere(owners) ? group : Communicator()),
+        last_joint_(joint_.group(), delivery),
+        rows_of_all_(group.size() > 1 && joint_.alone() && delivery == channels::Delivery::own_rows),
+        head_group_(divides_heads && channels::everywhere(owners) && !rows_of_all_ ? group : Communicator()),
         owners_(channels::detail::checked_owners(std::move(owners), channels::detail::checked(grid, embed, heads),
                                                  joint_.group().size())),
         own_(channels::channels_of(owners_, joint_.group().rank())),
         grid_{static_cast<Index>(own_.size()), grid.height, grid.width, grid.patch},
         embed_(embed),
         tokenizer_(parameters, grid.channels, embed, grid.pixels(), channels::ranges_of(own_),
-                   group.size() > 1 && joint_.alone()) {
+                   group.size() == 1 || !joint_.alone() ? Sharing::divided
+                   : rows_of_all_                       ? Sharing::summed
+                                                        : Sharing::copied) {
     Index tokens = grid.channels;
     each_level<0>([&](auto level) {
       constexpr Index groups = std::tuple_element_t<level(), Levels>::groups;
@@ -119,11 +125,12 @@ class FrontEnd {
   /// Images [B, own channels, H, W] and keep [B, per_image] (locations wanted, or null for all) stay valid until
   /// backward is done. Tokens are left in tiles, [tiles, D, pitch]: see out() and tiling(). Of a channel that an image
   /// lacks, nothing is read. Where `present` is given, it waits for the device, and throws where an image has no
-  /// channel, or a unit lacks tokens that it cannot do without.
+  /// channel, or a unit lacks tokens that it cannot do without. Where own rows are delivered, `where` says which these
+  /// are.
   void forward(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch,
-               Present const& present = {}) {
+               Present const& present = {}, SharedLocations const& where = {}) {
     Phase const phase("dchag::front_end::forward");
-    begin(context, images, keep, per_image, batch, present);
+    begin(context, images, keep, per_image, batch, present, where);
     if constexpr (recompute) {
       forward_tiles(context);
     } else {
@@ -134,19 +141,26 @@ class FrontEnd {
 
   /// The same, without leaving anything for a backward pass.
   void evaluate(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch,
-                Present const& present = {}) {
+                Present const& present = {}, SharedLocations const& where = {}) {
     Phase const phase("dchag::front_end::evaluate");
-    begin(context, images, keep, per_image, batch, present);
+    begin(context, images, keep, per_image, batch, present, where);
     forward_tiles(context);
   }
 
-  Tiling const& tiling() const { return tiling_; }
-  T* out() const { return out_; }
+  /// Whether each rank gets the tokens of its own rows alone.
+  bool delivers_own_rows() const { return rows_of_all_ || last_joint_.delivers_own_rows(); }
 
-  /// From the gradient of the tokens, [tiles, D, pitch] with zero padding rows (out() may be used for it), adds those
-  /// of the parameters.
+  /// Of the rows that are delivered.
+  Tiling tiling() const {
+    return last_joint_.delivers_own_rows() ? tiling_.of_block(rows_.count(group().rank())) : tiling_;
+  }
+  T* out() const { return out_ + last_joint_.delivered_at(tiling_); }
+
+  /// From the gradient of the tokens, as out() is with zero padding rows (out() may be used for it), adds those of the
+  /// parameters.
   void backward(Context<Space> const& context, T const* gradient) {
     Phase const phase("dchag::front_end::backward");
+    gradient -= last_joint_.delivered_at(tiling_);
     for (Index tile = tiling_.tiles - 1; tile >= 0; --tile) {
       auto scope = context.workspace().scope();
       T* record = recompute ? nullptr : record_of(tile);
@@ -247,7 +261,16 @@ class FrontEnd {
     std::vector<Index> counts(static_cast<std::size_t>(group().size()), 0);
     for (int holder : place.holders) ++counts[static_cast<std::size_t>(holder)];
     return Joining::merges(JoinSize{group().size(), *std::max_element(counts.begin(), counts.end()), embed_,
-                                    is_linear<level> ? 0 : heads});
+                                    is_linear<level> ? 0 : heads, joint_of(level).delivers_own_rows()});
+  }
+  channels::Joint<T, Space> const& joint_of(std::size_t level) const {
+    return stage_of(level) + 1 == shares_.levels.size() ? last_joint_ : joint_;
+  }
+  /// How the ranks hold the parameters of a unit.
+  Sharing sharing_of(std::size_t level, Place const& place, bool merged) const {
+    if (joint_.alone()) return rows_of_all_ ? Sharing::summed : Sharing::copied;
+    if (!place.shared) return Sharing::divided;
+    return merged || joint_of(level).delivers_own_rows() ? Sharing::summed : Sharing::copied;
   }
 
   template <std::size_t level>
@@ -256,7 +279,7 @@ class FrontEnd {
       std::string const prefix = "aggregator." + std::to_string(level) + "." + std::to_string(group) + ".";
       UnitShape const shape{groups_[level].size(group), embed_, heads};
       if constexpr (level < folded) {
-        auto const hold = parameters.hold(joint_.alone() ? Sharing::copied : Sharing::summed);
+        auto const hold = parameters.hold(joint_.alone() && !rows_of_all_ ? Sharing::copied : Sharing::summed);
         std::get<level>(units_).emplace_back(parameters, prefix, shape);
       } else {
         build_unit<level>(parameters, prefix, shape, places(level)[static_cast<std::size_t>(group)]);
@@ -266,18 +289,15 @@ class FrontEnd {
   template <std::size_t level>
   void build_unit(Parameters<T, Space>& parameters, std::string const& prefix, UnitShape shape, Place const& place) {
     bool const merged = place.shared && merges<level>(place, shape.heads);
-    auto const hold = parameters.hold(joint_.alone() ? Sharing::copied
-                                      : merged       ? Sharing::summed
-                                      : place.shared ? Sharing::copied
-                                                     : Sharing::divided,
-                                      place.runs);
+    auto const& joint = joint_of(level);
+    auto const hold = parameters.hold(sharing_of(level, place, merged), place.runs);
     channels::ChannelGroup const own{place.first, place.count};
     if constexpr (level == 0 && attention_first) {
       leaves_.emplace_back(parameters, prefix, shape, tokenizer_, own, head_group_);
-      if (place.shared) leaves_.back().share(joint_);
+      if (place.shared) leaves_.back().share(joint);
     } else {
       auto& unit = std::get<level>(units_).emplace_back(parameters, prefix, shape);
-      UnitShare<T, Space> const share{joint_, place.holders};
+      UnitShare<T, Space> const share{joint, place.holders};
       if constexpr (SharedUnit<UnitOf<level>, T, Space>)
         if (merged) unit.merge(share);
       if (place.shared && !merged) unit.gather(share);
@@ -298,18 +318,30 @@ class FrontEnd {
   }
 
   void begin(Context<Space> const& context, T const* images, Index const* keep, Index per_image, Index batch,
-             Present const& present) {
+             Present const& present, SharedLocations const& where) {
     images_ = images;
-    keep_ = keep;
-    per_image_ = per_image;
-    tiling_ = Tiling::of<T, Space>(batch * per_image);
+    set_rows(batch * per_image, where);
     if constexpr (attention_first)
       for (auto& leaf : leaves_) leaf.choose(tiling_.rows);
+    places_.image = context.workspace().template push<Index**>(tiling_.tiles, tiling_.width).data();
+    places_.corner = context.workspace().template push<Index**>(tiling_.tiles, tiling_.width).data();
+    channels::find_patches(context, grid_, tiling_, rows_, keep, per_image, places_);
     out_ = context.workspace().template push<T***>(tiling_.tiles, embed_, tiling_.pitch).data();
-    presence_.begin(context, present, per_image);
+    presence_.begin(context, present, places_.image);
     if (presence_.given()) check_presence(context);
     prepare(context);
     record_rows_ = lay_out_record();
+  }
+
+  void set_rows(Index rows, SharedLocations const& where) {
+    bool const own_rows = delivers_own_rows();
+    require(!own_rows || where.images * where.shares.extent == rows, "front end: own rows of ",
+            where.images * where.shares.extent, " are asked for where there are ", rows);
+    rows_ = own_rows ? channels::TileRows{where.images, where.shares, rows_of_all_ ? where.group.rank() : 0}
+                     : channels::TileRows{1, Shares::even(rows, 1), 0};
+    tiling_ = rows_of_all_ ? Tiling::of<T, Space>(rows_.count(rows_.rank))
+              : own_rows   ? Tiling::of<T, Space>(rows_.images * rows_.shares.largest(), group().size())
+                           : Tiling::of<T, Space>(rows);
   }
 
   void check_presence(Context<Space> const& context) const {
@@ -369,7 +401,8 @@ class FrontEnd {
     Index const pitch = tiling_.pitch;
     auto scope = context.workspace().scope();
     T* const forgotten = joint_.alone() ? nullptr : push_token(context);
-    channels::gather_patches(context, grid_, tiling_, tile, images_, keep_, per_image_, record, presence_.absent());
+    channels::gather_patches(context, grid_, tiling_, images_, places_.of_tile(tiling_, tile), record,
+                             presence_.absent());
     if constexpr (folded > 0) {
       T const* const factors = folded_->factors(context, tiling_, tile);
       folded_->scale(context, tiling_, factors, record);
@@ -378,7 +411,7 @@ class FrontEnd {
         if (!place.runs) continue;
         T* const to = result_of(place, folded - 1, record, forgotten, out);
         folded_->forward(context, tiling_, tile, factors, record, static_cast<Index>(g), to);
-        if (place.shared) joint_.sum(context, tiling_, embed_, to);
+        if (place.shared) joint_of(folded - 1).sum(context, tiling_, embed_, to);
       }
     } else {
       T* kept = record + kept_at_[0] * pitch;
@@ -436,6 +469,7 @@ class FrontEnd {
       gradient = below;
     });
     if constexpr (folded > 0) {
+      if (folded == depth) gradient = last_joint_.spread(context, tiling_, embed_, gradient, shared);
       T const* const factors = folded_->factors(context, tiling_, tile);
       for (std::size_t g = 0; g < places(0).size(); ++g)
         if (Place const& place = places(0)[g]; place.runs)
@@ -455,7 +489,8 @@ class FrontEnd {
     return context.workspace().template push<T**>(embed_, tiling_.pitch).data();
   }
 
-  channels::Joint<T, Space> joint_;
+  channels::Joint<T, Space> joint_, last_joint_;  // of the units below the last, and of the last
+  bool rows_of_all_;                              // this rank has all channels, and delivers its own rows alone
   Communicator head_group_;
   std::vector<int> owners_;
   std::vector<Index> own_;
@@ -470,8 +505,9 @@ class FrontEnd {
   std::unique_ptr<channels::FoldedLinear<T, Space>> folded_;
 
   T const* images_ = nullptr;
-  Index const* keep_ = nullptr;
-  Index per_image_ = 0, record_rows_ = 0;
+  channels::PatchPlaces places_;
+  Index record_rows_ = 0;
+  channels::TileRows rows_{};
   Tiling tiling_;
   std::array<Index, depth> tokens_at_{}, kept_at_{};
   T *records_ = nullptr, *out_ = nullptr;

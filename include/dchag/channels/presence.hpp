@@ -12,13 +12,10 @@
 
 namespace dchag::channels {
 
-/// The images that the rows of a tile belong to; -1 where a row is padding, which lacks nothing.
+/// The images that the columns of a tile belong to; -1 for padding, which lacks nothing.
 struct TileImages {
-  Index begin, rows, per_image;
-
-  TileImages(Tiling const& tiling, Index tile, Index per_image)
-      : begin(tiling.begin(tile)), rows(tiling.rows), per_image(per_image) {}
-  KOKKOS_INLINE_FUNCTION Index operator()(Index n) const { return begin + n < rows ? (begin + n) / per_image : -1; }
+  Index const* image;
+  KOKKOS_INLINE_FUNCTION Index operator()(Index n) const { return image[n]; }
 };
 
 namespace detail {
@@ -100,9 +97,11 @@ class Presence {
 
   /// present [B, channels of all ranks], zero where an image lacks a channel; of no extent where no image lacks any.
   /// What is worked out is pushed on the workspace, for the time until the backward pass is done.
-  void begin(Context<Space> const& context, View<unsigned char const**, Space> const& present, Index per_image) {
+  /// `column_images` are those of all tiles, see PatchPlaces.
+  void begin(Context<Space> const& context, View<unsigned char const**, Space> const& present,
+             Index const* column_images) {
     images_ = static_cast<Index>(present.extent(0));
-    per_image_ = per_image;
+    column_images_ = column_images;
     if (!given()) return;
     for (std::size_t level = 0; level <= groups_.size(); ++level) {
       Index const tokens = level == 0 ? groups_[0].tokens : groups_[level - 1].groups;
@@ -142,7 +141,7 @@ class Presence {
   }
   int const* tokens(std::size_t level) const { return heights_[level]; }  // [B, tokens], nonzero where present
   Index const* own() const { return held_[0].data(); }                    // this rank's channels, on the device
-  Index per_image() const { return per_image_; }
+  TileImages images_of(Tiling const& tiling, Index tile) const { return {column_images_ + tile * tiling.width}; }
 
   /// For a unit of that level, of the tokens that this rank holds or of all, in the rows of a tile; pushed on the
   /// workspace.
@@ -153,10 +152,9 @@ class Presence {
     T* const factor = context.workspace().template push<T**>(size, tiling.pitch).data();
     T* const count = context.workspace().template push<T*>(tiling.pitch).data();
     Index const* const held = all ? nullptr : held_[level].data() + place.first;
-    detail::spread_presence(context, tiling, TileImages(tiling, tile, per_image_), groups_[level],
-                            groups_[level].of(place.begin), size, place.begin, held,
-                            static_cast<int const*>(heights_[level]), static_cast<int const*>(heights_[level + 1]),
-                            factor, count);
+    detail::spread_presence(context, tiling, images_of(tiling, tile), groups_[level], groups_[level].of(place.begin),
+                            size, place.begin, held, static_cast<int const*>(heights_[level]),
+                            static_cast<int const*>(heights_[level + 1]), factor, count);
     return {factor, count};
   }
 
@@ -183,7 +181,8 @@ class Presence {
   std::vector<DeviceList<Space>> held_;
   std::vector<std::string> names_;
   std::vector<int*> heights_;  // of each level [B, tokens]: channels, and how many tokens a unit has
-  Index images_ = 0, per_image_ = 1;
+  Index images_ = 0;
+  Index const* column_images_ = nullptr;
 };
 
 }  // namespace dchag::channels

@@ -54,25 +54,31 @@ struct ForecasterConfig {
 
 namespace detail {
 
-/// What is added to token (n, e): the position, and the lead time of its image through one linear layer.
+/// What is added to token (n, e) of a rank's own rows: the position, and the lead time of its image through one linear
+/// layer.
 template <class T>
 struct PositionAndLead {
   T const *position, *weight, *bias, *lead_time;  // [L, D], [D], [D], [B]
   Index locations, embed;
+  OwnRows rows;
 
-  KOKKOS_FUNCTION T operator()(Index n, Index e) const {
+  KOKKOS_FUNCTION T operator()(Index own, Index e) const {
+    Index const n = rows.row(own);
     return position[n % locations * embed + e] + lead_time[n / locations] * weight[e] + bias[e];
   }
 };
 
-/// The gradients of PositionAndLead's parameters from that of the tokens [B L, D].
+/// The gradients of PositionAndLead's parameters from that of the tokens [own rows, D].
 template <class T, class Space>
-void pull_position_and_lead(Context<Space> const& context, Index images, Index locations, Index embed,
-                            T const* gradient, T const* lead_time, T* position, T* weight, T* bias) {
+void pull_position_and_lead(Context<Space> const& context, Index images, OwnRows const& rows, Index locations,
+                            Index embed, T const* gradient, T const* lead_time, T* position, T* weight, T* bias) {
   context.loop(
       "dchag::forecaster::position", locations * embed, KOKKOS_LAMBDA(Index at) {
         T sum = 0;
-        for (Index b = 0; b < images; ++b) sum += gradient[b * locations * embed + at];
+        for (Index b = 0; b < images; ++b) {
+          Index const own = rows.find(b * locations + at / embed);
+          if (own >= 0) sum += gradient[own * embed + at % embed];
+        }
         position[at] += sum;
       });
   context.loop(
@@ -80,7 +86,8 @@ void pull_position_and_lead(Context<Space> const& context, Index images, Index l
         T total = 0, weighted = 0;
         for (Index b = 0; b < images; ++b) {
           T sum = 0;
-          for (Index l = 0; l < locations; ++l) sum += gradient[(b * locations + l) * embed + e];
+          for (Index own = rows.before(b * locations); own < rows.before((b + 1) * locations); ++own)
+            sum += gradient[own * embed + e];
           total += sum;
           weighted += lead_time[b] * sum;
         }
@@ -123,10 +130,11 @@ class Forecaster {
         config_(checked(config)),
         front_end_(
             begin(parameters_), grid(), config.embed, config.heads, mesh.model(),
-            channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size())),
-        position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02))),
-        lead_weight_(&parameters_.add("lead_time_embed.weight", {config.embed, 1}, normal(0.02))),
-        lead_bias_(&parameters_.add("lead_time_embed.bias", {config.embed}, constant(0))),
+            channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size()),
+            Set::delivery),
+        position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02), of_rows())),
+        lead_weight_(&parameters_.add("lead_time_embed.weight", {config.embed, 1}, normal(0.02), of_rows())),
+        lead_bias_(&parameters_.add("lead_time_embed.bias", {config.embed}, constant(0), of_rows())),
         encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
         head_(parameters_, config.embed, config.decoder_depth, config.out_channels * grid().pixels()),
         latitudes_("dchag::latitudes", static_cast<std::size_t>(config.height)) {
@@ -166,25 +174,27 @@ class Forecaster {
     Index const images = batch.size(), rows = images * grid().locations();
     Rows const pixels = workspace.template push<Scalar**>(rows, head_.out());
     auto const prediction = push_images(context, images);
+    auto const where = encoder_.own_locations(rows, images);
     {
       auto const use = use_front_end(context, Pass::forward);
-      front_end_.forward(context, batch.images.data(), nullptr, grid().locations(), images, batch.present);
+      front_end_.forward(context, batch.images.data(), nullptr, grid().locations(), images, batch.present, where);
     }
     Rows const x = workspace.template push<Scalar**>(rows, config_.embed);
-    embed(context, batch, x);
-    encoder_.forward(context, x, images);
+    Rows const own = encoder_.own_rows(context, x, images);
+    embed(context, batch, where.rows(), own);
+    encoder_.forward(context, own, x, images);
     head_.forward(context, x, pixels);
     detail::rows_to_images(context, out_grid(), images, pixels.data, prediction.data(), false);
     double const loss = latitude_weighted_mse(context, prediction, batch.target, latitudes(), weight, prediction);
     detail::rows_to_images(context, out_grid(), images, pixels.data, prediction.data(), true);
 
     head_.backward(context, x, pixels, x);
-    encoder_.backward(context, x);
+    encoder_.backward(context, x, own);
     auto const use = use_front_end(context, Pass::backward);
-    detail::pull_position_and_lead(context, images, grid().locations(), config_.embed,
-                                   static_cast<Scalar const*>(x.data), batch.lead_time.data(), position_->gradients,
+    detail::pull_position_and_lead(context, images, where.rows(), grid().locations(), config_.embed,
+                                   static_cast<Scalar const*>(own.data), batch.lead_time.data(), position_->gradients,
                                    lead_weight_->gradients, lead_bias_->gradients);
-    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(x.data),
+    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(own.data),
                               front_end_.out());
     front_end_.backward(context, front_end_.out());
     return loss;
@@ -206,13 +216,15 @@ class Forecaster {
     auto scope = context.workspace().scope();
     Index const images = batch.size(), rows = images * grid().locations();
     Rows const x = context.workspace().template push<Scalar**>(rows, config_.embed);
+    Rows const own = encoder_.own_rows(context, x, images);
     {
       auto inner = context.workspace().scope();
+      auto const where = encoder_.own_locations(rows, images);
       auto const use = use_front_end(context, Pass::forward);
-      front_end_.evaluate(context, batch.images.data(), nullptr, grid().locations(), images, batch.present);
-      embed(context, batch, x);
+      front_end_.evaluate(context, batch.images.data(), nullptr, grid().locations(), images, batch.present, where);
+      embed(context, batch, where.rows(), own);
     }
-    encoder_.evaluate(context, x, images);
+    encoder_.evaluate(context, own, x, images);
     Rows const pixels = context.workspace().template push<Scalar**>(rows, head_.out());
     head_.forward(context, x, pixels);
     detail::rows_to_images(context, out_grid(), images, pixels.data, prediction.data(), false);
@@ -244,12 +256,19 @@ class Forecaster {
   UnitUse<Space> use_front_end(Context<Space> const& context, Pass pass) const {
     return parameters_.use(context, position_->unit, pass);
   }
-  void embed(Context<Space> const& context, Batch const& batch, Rows x) const {
+  /// The sharing of what is added to the front end's rows.
+  Placement of_rows() const { return front_end_.delivers_own_rows() ? Placement::summed() : Placement{}; }
+  void embed(Context<Space> const& context, Batch const& batch, OwnRows const& rows, Rows own) const {
     auto const use = use_front_end(context, Pass::forward);
-    detail::PositionAndLead<Scalar> const extra{position_->values,      lead_weight_->values, lead_bias_->values,
-                                                batch.lead_time.data(), grid().locations(),   config_.embed};
+    detail::PositionAndLead<Scalar> const extra{position_->values,
+                                                lead_weight_->values,
+                                                lead_bias_->values,
+                                                batch.lead_time.data(),
+                                                grid().locations(),
+                                                config_.embed,
+                                                rows};
     channels::rows_from_tiles(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()),
-                              extra, x.data);
+                              extra, own.data);
   }
 
   void check_inputs(Batch const& batch) const {

@@ -94,8 +94,10 @@ class MaskedAutoencoder {
         config_(config),
         front_end_(
             begin(parameters_, "front_end"), grid(), config.embed, config.heads, mesh.model(),
-            channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size())),
-        position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02))),
+            channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size()),
+            Set::delivery),
+        position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02),
+                                   front_end_.delivers_own_rows() ? Placement::summed() : Placement{})),
         encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
         decoder_embed_(begin(parameters_, "decoder"), "decoder_embed", config.embed, config.decoder.embed),
         mask_token_(&parameters_.add("mask_token", {1, 1, config.decoder.embed}, normal(0.02))),
@@ -140,13 +142,15 @@ class MaskedAutoencoder {
     Index const images = batch.size(), locations = grid().locations(), kept = config_.kept(), hidden = locations - kept;
     Sorted const sorted = sort(context, batch);
     Rows const full = workspace.template push<Scalar**>(images * locations, config_.decoder.embed);
+    auto const where = encoder_.own_locations(images * kept, images);
     {
       auto const use = this->use(context, *position_, Pass::forward);
-      front_end_.forward(context, batch.images.data(), batch.keep.data(), kept, images, batch.present);
+      front_end_.forward(context, batch.images.data(), batch.keep.data(), kept, images, batch.present, where);
     }
     Rows const x = workspace.template push<Scalar**>(images * kept, config_.embed);
-    add_position(context, batch.keep.data(), x);
-    encoder_.forward(context, x, images);
+    Rows const own = encoder_.own_rows(context, x, images);
+    add_position(context, batch.keep.data(), where.rows(), own);
+    encoder_.forward(context, own, x, images);
     decode_input(context, images, sorted, x, full);
     decoder_.forward(context, full, images);
     double loss = 0;
@@ -173,11 +177,11 @@ class MaskedAutoencoder {
                            decoder_position_->gradients);
       decoder_embed_.backward(context, x, visible, x);
     }
-    encoder_.backward(context, x);
+    encoder_.backward(context, x, own);
     auto const use = this->use(context, *position_, Pass::backward);
-    detail::pull_kept_position(context, images, locations, config_.embed, sorted.slot,
-                               static_cast<Scalar const*>(x.data), position_->gradients);
-    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(x.data),
+    detail::pull_kept_position(context, images, where.rows(), locations, config_.embed, sorted.slot,
+                               static_cast<Scalar const*>(own.data), position_->gradients);
+    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(own.data),
                               front_end_.out());
     front_end_.backward(context, front_end_.out());
     return loss;
@@ -226,14 +230,8 @@ class MaskedAutoencoder {
             "features: out is [", out.extent(0), ", ", out.extent(1), ", ", out.extent(2), "], expected [", count, ", ",
             locations, ", ", config_.embed, "]");
     detail::check_present(present, count, config_.channels);
-    Rows const x(out.data(), count * locations, config_.embed);
-    {
-      auto inner = context.workspace().scope();
-      auto const use = this->use(context, *position_, Pass::forward);
-      front_end_.evaluate(context, images.data(), nullptr, locations, count, present);
-      add_position(context, nullptr, x);
-    }
-    encoder_.evaluate(context, x, count);
+    evaluate_encoder(context, images.data(), nullptr, present, locations, count,
+                     Rows(out.data(), count * locations, config_.embed));
   }
 
   /// The front end's choices, for reports.
@@ -304,11 +302,25 @@ class MaskedAutoencoder {
     auto const use = this->use(context, prediction_.weight(), Pass::forward);
     prediction_.forward(context, rows, pixels);
   }
-  void add_position(Context<Space> const& context, Index const* keep, Rows x) const {
+  void add_position(Context<Space> const& context, Index const* keep, OwnRows const& rows, Rows own) const {
     auto const use = this->use(context, *position_, Pass::forward);
     channels::rows_from_tiles(
         context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()),
-        detail::PositionOfKept<Scalar>{position_->values, keep, grid().locations(), config_.embed}, x.data);
+        detail::PositionOfKept<Scalar>{position_->values, keep, grid().locations(), config_.embed, rows}, own.data);
+  }
+  /// x [images * per_image, embed], the encoder's answer on every rank, keeping nothing.
+  void evaluate_encoder(Context<Space> const& context, Scalar const* pixels, Index const* keep,
+                        View<unsigned char const**, Space> const& present, Index per_image, Index images, Rows x) {
+    auto scope = context.workspace().scope();
+    Rows const own = encoder_.own_rows(context, x, images);
+    {
+      auto inner = context.workspace().scope();
+      auto const where = encoder_.own_locations(x.rows, images);
+      auto const use = this->use(context, *position_, Pass::forward);
+      front_end_.evaluate(context, pixels, keep, per_image, images, present, where);
+      add_position(context, keep, where.rows(), own);
+    }
+    encoder_.evaluate(context, own, x, images);
   }
 
   /// What the decoder sees: projected encoder rows x at visible locations, the mask token elsewhere, and positions.
@@ -328,13 +340,7 @@ class MaskedAutoencoder {
     Rows const full = context.workspace().template push<Scalar**>(images * grid().locations(), config_.decoder.embed);
     auto scope = context.workspace().scope();
     Rows const x = context.workspace().template push<Scalar**>(images * config_.kept(), config_.embed);
-    {
-      auto inner = context.workspace().scope();
-      auto const use = this->use(context, *position_, Pass::forward);
-      front_end_.evaluate(context, batch.images.data(), batch.keep.data(), config_.kept(), images, batch.present);
-      add_position(context, batch.keep.data(), x);
-    }
-    encoder_.evaluate(context, x, images);
+    evaluate_encoder(context, batch.images.data(), batch.keep.data(), batch.present, config_.kept(), images, x);
     decode_input(context, images, sorted, x, full);
     decoder_.evaluate(context, full, images);
     return full;

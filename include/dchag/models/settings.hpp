@@ -1,12 +1,15 @@
 #pragma once
 
 #include <dchag/channels/automatic.hpp>
+#include <dchag/channels/joint.hpp>
 #include <dchag/channels/partition.hpp>
 #include <dchag/channels/tree.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/policies.hpp>
 #include <dchag/io/channel_catalog.hpp>
 #include <dchag/io/json.hpp>
+#include <dchag/layers/spread.hpp>
+#include <dchag/layers/spread_tensor_sequence.hpp>
 #include <dchag/parallel/agreement.hpp>
 #include <dchag/parallel/mesh.hpp>
 #include <dchag/parallel/strategy.hpp>
@@ -30,6 +33,10 @@ struct Settings {
   using Parallel = find_policy<role::Parallel, dchag::Parallel<>, Policies...>;
   using Recompute = find_policy<role::Recompute, dchag::Recompute<Nothing>, Policies...>;
   using Missing = typename find_policy<role::Missing, dchag::Missing<Refuse>, Policies...>::policy;
+
+  /// The front end delivers the rows that the transformer's blocks begin with.
+  static constexpr channels::Delivery delivery =
+      layers::Spread<typename Parallel::Model>::divides_rows ? channels::Delivery::own_rows : channels::Delivery::whole;
 };
 
 /// How a model is built. Without storage it can only be planned: run in contexts that measure.

@@ -216,7 +216,7 @@ class FoldedPresence {
 
  private:
   detail::RowFactors<T> rows(Tiling const& tiling, Presence<T, Space> const& presence, Index tile) const {
-    detail::RowFactors<T> factors{chain_, {}, TileImages(tiling, tile, presence.per_image())};
+    detail::RowFactors<T> factors{chain_, {}, presence.images_of(tiling, tile)};
     for (int height = 0; height <= chain_.levels; ++height)
       factors.present[height] = presence.tokens(static_cast<std::size_t>(height));
     return factors;

@@ -48,9 +48,10 @@ class JointUnit {
                PresentTokens<T> const& present = {}) {
     if (!gathered_) return unit_forward(context, tiling, tokens, kept, out, present);
     T* const all = kept + unit_.kept_per_row() * tiling.pitch;
+    Index const at = joint_.delivered_at(tiling);
     joint_.gather(context, tiling, shape_.embed, static_cast<Index>(own_.size()), most_, tokens, shape_.tokens,
                   static_cast<Index const*>(place_.data()), all);
-    unit_forward(context, tiling, all, kept, out, present);
+    unit_forward(context, joint_.delivered(tiling), all + at, kept + at, out + at, present.from_column(at));
   }
   void backward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T const* kept, T const* gradient,
                 T* token_gradients, PresentTokens<T> const& present = {}) {
@@ -58,7 +59,12 @@ class JointUnit {
     auto scope = context.workspace().scope();
     Index const one = shape_.embed * tiling.pitch;
     T* const all = context.workspace().template push<T*>(shape_.tokens * one).data();
-    unit_backward(context, tiling, kept + unit_.kept_per_row() * tiling.pitch, kept, gradient, all, present);
+    Index const at = joint_.delivered_at(tiling);
+    unit_backward(context, joint_.delivered(tiling), kept + unit_.kept_per_row() * tiling.pitch + at, kept + at,
+                  gradient + at, all + at, present.from_column(at));
+    if (joint_.delivers_own_rows())
+      return joint_.give_back(context, tiling, shape_.embed, static_cast<Index>(own_.size()), most_, all, shape_.tokens,
+                              static_cast<Index const*>(place_.data()), token_gradients);
     for (std::size_t k = 0; k < own_.size(); ++k)
       context.copy(reshape<T*, Space>(token_gradients + static_cast<Index>(k) * one, one),
                    reshape<T*, Space>(all + own_[k] * one, one));

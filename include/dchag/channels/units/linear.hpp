@@ -107,6 +107,10 @@ class LinearUnit {
   }
   void backward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T const*, T const* gradient,
                 T* token_gradients, PresentTokens<T> const& present = {}) const {
+    auto scope = context.workspace().scope();
+    if (joint_.delivers_own_rows())
+      gradient = joint_.spread(context, tiling, embed_, gradient,
+                               context.workspace().template push<T**>(embed_, tiling.pitch).data());
     detail::pull_weighed_tokens<T>(context, tiling, tokens_, embed_, {weight_->values, index_.data()}, present.factor,
                                    tokens, gradient, token_gradients, {weight_->gradients, index_.data()},
                                    leads_ ? bias_->gradients : nullptr);
