@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <dchag/channels/channel_dropout.hpp>
+#include <filesystem>
 #include <limits>
 
 #include "models/cases.hpp"
@@ -219,6 +220,44 @@ TEST_CASE("a model says what is wrong with the channels of a batch, by their nam
         "batch: present is [1, 4], expected [1, 5], of all ranks' channels, or nothing where no image lacks any");
 }
 
+TEST_CASE("the names of channels are saved with a model, and come back; a file without has an empty list") {
+  auto config = forecaster_config();
+  config.channel_list = {{"sst", "K"}, {"t", "K", 500.0}, {"red", "", {}, 645.0}, {"land"}};
+  config.out_channel_list = {{"sst", "K"}, {"t", "K", 500.0}};
+  auto const file = std::filesystem::temp_directory_path() / "dchag_test_missing.safetensors";
+  TinyForecaster model(Mesh(), config, {.seed = 1});
+  save(model, file);
+  std::string const saved = SafetensorsFile(file).metadata().at("dchag.config");
+  std::filesystem::remove(file);
+  auto const read = ForecasterConfig::from(Json::parse(saved, "test"));
+  CHECK(read.channel_list == config.channel_list);
+  CHECK(read.out_channel_list == config.out_channel_list);
+  CHECK(match_channels(read.channel_list, {{"land"}, {"red"}, {"t"}, {"sst"}}) == std::vector<Index>{3, 2, 1, 0});
+  CHECK(ForecasterConfig::from(forecaster_config().json()).channel_list.empty());
+
+  auto autoencoder = autoencoder_config();
+  CHECK(MaskedAutoencoderConfig::from(autoencoder.json()).channel_list.empty());
+  autoencoder.channel_list = {{"a"}, {"b"}, {"c"}, {"d"}, {"e"}};
+  CHECK(MaskedAutoencoderConfig::from(autoencoder.json()).channel_list == autoencoder.channel_list);
+}
+
+TEST_CASE("lists of channels that do not fit a model are refused") {
+  auto const refused = [](auto change) {
+    auto config = forecaster_config();
+    change(config);
+    return message([&] { TinyForecaster model(Mesh(), config, {.storage = false}); });
+  };
+  CHECK(refused([](auto& c) { c.channel_list = {{"a"}}; }) ==
+        "channel_list has 1 entries for 4 channels: name each, or none");
+  CHECK(refused([](auto& c) {
+          c.out_channel_list = {{"a"}, {"a"}};
+        }) == "out_channel_list: \"a\" is named more than once: names must differ");
+  auto config = autoencoder_config();
+  config.channel_list = {{"a"}, {"b"}, {""}, {"d"}, {"e"}};
+  CHECK(message([&] { TinyAutoencoder<> model(Mesh(), config, {.storage = false}); }) ==
+        "channel_list: a channel has an empty name");
+}
+
 TEST_CASE(
     "a trainer trains on batches of which each image lacks other channels, at every step, and allocates nothing") {
   auto const config = autoencoder_config();
@@ -228,7 +267,6 @@ TEST_CASE(
   PresentView const present("present", 4, 5);
   auto batch = data.batch<FlatAutoencoder>(0, 4), whole = batch;
   batch.present = present;
-  Workspace<tests::Space> none;
   ChannelDropout const dropout{.seed = 1};
   trainer.plan(batch);
   double const before = trainer.evaluate(whole);

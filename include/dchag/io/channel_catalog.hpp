@@ -24,7 +24,7 @@ inline std::string channel_text(Channel const& channel) {
   if (!channel.unit.empty()) known << ", " << channel.unit;
   if (channel.level) known << ", level " << *channel.level;
   if (channel.wavelength) known << ", " << *channel.wavelength << " nm";
-  text << quoted(channel.name);
+  text << detail::quoted(channel.name);
   if (!known.str().empty()) text << " [" << known.str().substr(2) << "]";
   return text.str();
 }
@@ -47,10 +47,10 @@ inline std::string disagreement(Channel const& expected, Channel const& found) {
     if (!may_be_same(a, b)) text << ", of " << field << " " << *a << " expected and " << *b << " found";
   };
   if (!expected.unit.empty() && !found.unit.empty() && expected.unit != found.unit)
-    text << ", in " << quoted(expected.unit) << " expected and " << quoted(found.unit) << " found";
+    text << ", in " << detail::quoted(expected.unit) << " expected and " << detail::quoted(found.unit) << " found";
   number("level", expected.level, found.level);
   number("wavelength", expected.wavelength, found.wavelength);
-  return text.str().empty() ? "" : quoted(expected.name) + " is " + text.str().substr(2);
+  return text.str().empty() ? "" : detail::quoted(expected.name) + " is " + text.str().substr(2);
 }
 
 /// Where each name stands first; names that come twice are told to `problem`.
@@ -59,7 +59,8 @@ std::map<std::string_view, std::size_t> places_of(std::vector<Channel> const& li
                                                   Problem const& problem) {
   std::map<std::string_view, std::size_t> places;
   for (std::size_t c = 0; c < list.size(); ++c)
-    if (!places.emplace(list[c].name, c).second) problem(quoted(list[c].name) + " is " + side + " more than once");
+    if (!places.emplace(list[c].name, c).second)
+      problem(detail::quoted(list[c].name) + " is " + side + " more than once");
   return places;
 }
 
