@@ -5,7 +5,7 @@ using tests::Draws;
 
 namespace {
 
-/// Trees whose first level has 8 groups: Gather takes 1, 2, 4 and 8 model ranks.
+/// With dropout. Trees whose first level has 8 groups: Gather takes 1, 2, 4 and 8 model ranks.
 template <class... Policies>
 void check(std::uint64_t seed) {
   using Model = Forecaster<Precision<double>, dchag::Space<tests::Space>, Join<Gather>, Policies...>;
@@ -16,6 +16,7 @@ void check(std::uint64_t seed) {
     config.channels = 8 * (1 + draws.below(3));
     config.out_channels = 1 + draws.below(3);
     config.decoder_depth = 1;
+    config.dropout = 0.25;
     tests::check_training<Model, tests::ForecasterBatches>(shape, config, seed);
   }
 }

@@ -179,6 +179,41 @@ TEST_CASE("a forecaster's rows count as the grid says, which its configuration k
         std::string::npos);
 }
 
+TEST_CASE("a forecaster with dropout that is trained on from a checkpoint is the one that was never interrupted") {
+  ForecastData const data(3);
+  auto const file = std::filesystem::temp_directory_path() / "dchag_test_dropout.safetensors";
+  auto config = data.config;
+  config.dropout = 0.3;
+  config = ForecasterConfig::from(Json(config.json()));
+  TinyForecaster model(Mesh(), config, {.seed = 1}), resumed(Mesh(), config, {.seed = 1}),
+      plain(Mesh(), data.config, {.seed = 1});
+  TrainerOptions const options{.accumulate = 2};
+  AdamW const adamw{.learning_rate = 1e-2};
+  Trainer trainer(model, adamw, ConstantRate(), options), later(resumed, adamw, ConstantRate(), options),
+      other(plain, adamw, ConstantRate(), options);
+  CHECK(trainer.evaluate(data.batch()) == other.evaluate(data.batch()));
+  std::vector<double> losses;
+  for (int step = 0; step < 4; ++step) {
+    losses.push_back(trainer.step(data.batch(0, 2)));
+    losses.push_back(trainer.step(data.batch(0, 2)));
+    if (step == 1) save(model, trainer, file);
+  }
+  CHECK(other.step(data.batch(0, 2)) != losses[0]);
+  CHECK(losses[1] != losses[0]);  // the mean with another batch of the same images, of which other elements are dropped
+  load(resumed, later, file);
+  for (std::size_t step = 4; step < losses.size(); ++step) CHECK(later.step(data.batch(0, 2)) == losses[step]);
+  CHECK(later.evaluate(data.batch()) == trainer.evaluate(data.batch()));
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  double const loss = model.gradients(context, data.batch(), 1.0);
+  CHECK(model.gradients(context, data.batch(), 1.0) == loss);
+  model.begin_batch(11, 0);
+  CHECK(model.gradients(context, data.batch(), 1.0) != loss);
+  CHECK(message([&] { load(plain, file); }).find("dropout is 0.3 in the file and absent in the model") !=
+        std::string::npos);
+  std::filesystem::remove(file);
+}
+
 TEST_CASE("a forecaster's configuration comes back from JSON, and what is missing or wrong in it is named") {
   ForecasterConfig const config = forecaster_config();
   TinyForecaster const model(Mesh(), config, {.storage = false});
@@ -200,6 +235,9 @@ TEST_CASE("a forecaster refuses sizes and batches that do not fit") {
   CHECK(refused([](auto&) {}) == "");
   CHECK(refused([](auto& c) { c.out_channels = 0; }).find("out_channels = 0") != std::string::npos);
   CHECK(refused([](auto& c) { c.decoder_depth = -1; }).find("decoder_depth = -1") != std::string::npos);
+  CHECK(refused([](auto& c) { c.dropout = 1; }).find("dropout = 1:") != std::string::npos);
+  CHECK(refused([](auto& c) { c.dropout = -0.1; }).find("dropout = -0.1:") != std::string::npos);
+  CHECK(refused([](auto& c) { c.dropout = std::nan(""); }).find("dropout = nan:") != std::string::npos);
   CHECK(refused([](auto& c) { c.patch = 5; }).find("patch = 5") != std::string::npos);
   ForecastData const data(2);
   TinyForecaster model(Mesh(), data.config);

@@ -22,6 +22,7 @@ struct ForecasterConfig {
   // What rows count for in the loss, where the grid is not regular from pole to pole: at most one of the two.
   std::vector<double> latitudes{};    // [height], degrees, in either direction: a row counts by its cosine
   std::vector<double> row_weights{};  // [height], in any unit: Gaussian weights, say
+  double dropout = 0;                 // of the blocks, in training: the share of elements that are zeroed
 
   /// As JSON; with the tree it is what a checkpoint's "dchag.config" holds.
   Json::Object json() const {
@@ -38,6 +39,7 @@ struct ForecasterConfig {
                         {"decoder_depth", decoder_depth}};
     detail::add_numbers(fields, "latitudes", latitudes);
     detail::add_numbers(fields, "row_weights", row_weights);
+    if (dropout != 0) fields.emplace_back("dropout", dropout);
     return fields;
   }
   /// Throws Error where a field is absent or of the wrong kind; other fields are passed over.
@@ -49,6 +51,7 @@ struct ForecasterConfig {
                             size("decoder_depth")};
     config.latitudes = detail::numbers_of(json, "latitudes");
     config.row_weights = detail::numbers_of(json, "row_weights");
+    config.dropout = json.get<double>("dropout", 0);
     return config;
   }
 
@@ -141,7 +144,8 @@ class Forecaster {
         position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02))),
         lead_weight_(&parameters_.add("lead_time_embed.weight", {config.embed, 1}, normal(0.02))),
         lead_bias_(&parameters_.add("lead_time_embed.bias", {config.embed}, constant(0))),
-        encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
+        encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model(),
+                 {config.dropout, options.seed, mesh.replicas().rank()}),
         head_(parameters_, config.embed, config.decoder_depth, config.out_channels * grid().pixels()),
         row_weights_("dchag::row_weights", static_cast<std::size_t>(config.height)) {
     detail::check_same_model(mesh, config_json(), options);
@@ -169,6 +173,9 @@ class Forecaster {
   /// The channels whose images this rank reads, ascending: all of them where the mesh has one model rank. Targets have
   /// all fields on every rank.
   std::vector<Index> const& own_channels() const { return front_end_.own_channels(); }
+
+  /// Says which numbers dropout draws for the batches that follow, until it is called again: a Trainer calls it.
+  void begin_batch(Index step, Index batch) { encoder_.begin_batch(step, batch); }
 
   /// The loss of a batch; adds weight times its gradient to the parameters' gradients. The workspace is left as it was.
   double gradients(Context<Space> const& context, Batch const& batch, double weight) {
