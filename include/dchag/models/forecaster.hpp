@@ -177,6 +177,9 @@ class Forecaster {
   /// Says which numbers dropout draws for the batches that follow, until it is called again: a Trainer calls it.
   void begin_batch(Index step, Index batch) { encoder_.begin_batch(step, batch); }
 
+  /// What rows count for in the loss, of mean one: [height]. For scores, see field_sums().
+  View<Scalar const*, Space> row_weights() const { return row_weights_; }
+
   /// The loss of a batch; adds weight times its gradient to the parameters' gradients. The workspace is left as it was.
   double gradients(Context<Space> const& context, Batch const& batch, double weight) {
     check_inputs(batch);
@@ -256,7 +259,6 @@ class Forecaster {
     return parameters;
   }
   channels::PatchGrid out_grid() const { return {config_.out_channels, config_.height, config_.width, config_.patch}; }
-  View<Scalar const*, Space> row_weights() const { return row_weights_; }
   View<Scalar****, Space> push_images(Context<Space> const& context, Index images) const {
     return context.workspace().template push<Scalar****>(images, config_.out_channels, config_.height, config_.width);
   }
