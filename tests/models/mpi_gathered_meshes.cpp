@@ -5,6 +5,9 @@ using tests::Draws;
 
 namespace {
 
+template <class Model>
+using TwoLeadTimes = tests::ForecasterBatches<Model, 2>;
+
 /// With dropout. Trees whose first level has 8 groups: Gather takes 1, 2, 4 and 8 model ranks.
 template <class... Policies>
 void check(std::uint64_t seed) {
@@ -17,7 +20,7 @@ void check(std::uint64_t seed) {
     config.out_channels = 1 + draws.below(3);
     config.decoder_depth = 1;
     config.dropout = 0.25;
-    tests::check_training<Model, tests::ForecasterBatches>(shape, config, seed);
+    tests::check_training<Model, TwoLeadTimes>(shape, config, seed);
   }
 }
 

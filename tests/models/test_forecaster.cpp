@@ -118,6 +118,61 @@ TEST_CASE("a forecast needs no target, and depends on the lead time") {
   CHECK(difference > 1e-6);
 }
 
+TEST_CASE("several lead times of an image are forecast, and trained on, as one by one") {
+  using Recomputing = Forecaster<Precision<double>, dchag::Space<tests::Space>, Recompute<Everything>>;
+  Index const images = 3, leads = 4, forecasts = images * leads, field = 2 * 48;
+  auto const data = numbers(images * 4 * 48, 1), target = numbers(forecasts * field, 2), lead = numbers(forecasts, 3);
+  auto const check = [&]<class Model>(std::type_identity<Model>) {
+    Model model(Mesh(), forecaster_config(), {.seed = 1});
+    Workspace<tests::Space> workspace(std::size_t{16} << 20);
+    Context<tests::Space> const context(workspace);
+    Kokkos::View<double*, tests::Space> const together("together", forecasts * field), alone("alone", images * field),
+        targets("targets", images * field), times("times", images);
+    auto const view = [](auto const& flat, Index count) {
+      return reshape<double const****, tests::Space>(static_cast<double const*>(flat.data()), count, 2, 6, 8);
+    };
+    typename Model::Batch batch{
+        reshape<double const****, tests::Space>(static_cast<double const*>(data.data()), images, 4, 6, 8),
+        view(target, forecasts),
+        reshape<double const*, tests::Space>(static_cast<double const*>(lead.data()), forecasts)};
+    double const loss = model.gradients(context, batch, 1.0);
+    CHECK(model.evaluate(context, batch) == doctest::Approx(loss).epsilon(1e-13));
+    CHECK(model.front_end().tiling().rows == images * 12);
+    model.predict(context, batch, reshape<double****, tests::Space>(together.data(), forecasts, 2, 6, 8));
+    auto const expected = gradients_of(model);
+    model.parameters().zero_gradients(context);
+    double sum = 0;
+    for (Index l = 0; l < leads; ++l) {
+      for (Index b = 0; b < images; ++b) {
+        Index const from = b * leads + l;
+        Kokkos::deep_copy(Kokkos::subview(targets, std::pair(b * field, (b + 1) * field)),
+                          Kokkos::subview(target, std::pair(from * field, (from + 1) * field)));
+        Kokkos::deep_copy(Kokkos::subview(times, b), Kokkos::subview(lead, from));
+      }
+      batch.target = view(targets, images);
+      batch.lead_time = reshape<double const*, tests::Space>(static_cast<double const*>(times.data()), images);
+      sum += model.gradients(context, batch, 1.0 / leads) / leads;
+      model.predict(context, batch, reshape<double****, tests::Space>(alone.data(), images, 2, 6, 8));
+      auto const one = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), alone),
+                 all = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), together);
+      double difference = 0;
+      for (Index i = 0; i < images * field; ++i)
+        difference = std::max(difference, std::abs(one(i) - all((i / field * leads + l) * field + i % field)));
+      CHECK(difference < 1e-12);
+    }
+    CHECK(sum == doctest::Approx(loss).epsilon(1e-12));
+    auto const actual = gradients_of(model);
+    double largest = 0, difference = 0;
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      largest = std::max(largest, std::abs(expected[i]));
+      difference = std::max(difference, std::abs(actual[i] - expected[i]));
+    }
+    CHECK(difference <= 1e-12 * largest);
+  };
+  check(std::type_identity<TinyForecaster>());
+  check(std::type_identity<Recomputing>());
+}
+
 TEST_CASE("targets of weight zero change neither loss nor gradients of a forecaster, whatever they are") {
   ForecastData const data(3);
   TinyForecaster model(Mesh(), data.config, {.seed = 1});
