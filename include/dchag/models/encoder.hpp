@@ -51,6 +51,8 @@ struct TransformerConfig {
 ///
 /// Where blocks are recomputed, each keeps only its input for the backward pass, which runs it forward again.
 ///
+/// Dropout, where there is any, drops in forward and its backward, not in evaluate.
+///
 /// The ranks of a group share the work as the strategy says. All of them call forward, evaluate and backward together.
 /// Whole rows are the same on every rank; where the strategy divides rows, a rank's own are those of own_locations(),
 /// else all.
@@ -63,17 +65,21 @@ class Encoder {
 
   /// Throws Error where the sizes make no transformer, or none that the strategy can spread over the group.
   Encoder(Parameters<T, Space>& parameters, TransformerConfig const& config, std::string const& prefix = "",
-          Communicator const& group = {})
+          Communicator const& group = {}, layers::Dropout const& dropout = {})
       : config_(checked(config, prefix)),
         spread_(group),
+        dropout_(dropout),
         parameters_(&parameters),
         first_unit_(static_cast<Index>(parameters.units().size())),
-        blocks_(add_blocks(parameters, config, prefix, spread_)),
+        blocks_(add_blocks(parameters, config, prefix, spread_, dropout_)),
         norm_(add_norm(parameters, config, prefix, spread_)) {}
   Encoder(Encoder const&) = delete;
   Encoder& operator=(Encoder const&) = delete;
 
   TransformerConfig const& config() const { return config_; }
+
+  /// Which batch the passes that follow are of: says what dropout drops. Those with the same numbers drop the same.
+  void begin_batch(Index step, Index batch) { dropout_.begin_batch(step, batch); }
 
   /// Whether ranks have own rows at all.
   bool divides_rows() const { return Spread::divides_rows && spread_.locations().group.size() > 1; }
@@ -113,6 +119,7 @@ class Encoder {
     Phase const phase("dchag::encoder::forward");
     begin(own, x, images);
     mark_ = context.workspace().mark();
+    dropout_.begin_pass(true, x.rows);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       auto const use = this->use(context, i, Pass::forward);
       blocks_[i].forward(context, own, images);
@@ -126,6 +133,7 @@ class Encoder {
   void evaluate(Context<Space> const& context, Rows own, Rows x, Index images) {
     Phase const phase("dchag::encoder::evaluate");
     begin(own, x, images);
+    dropout_.begin_pass(false, x.rows);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       auto const use = this->use(context, i, Pass::forward);
       auto scope = context.workspace().scope();
@@ -137,8 +145,8 @@ class Encoder {
     finish(context, own, x);
   }
 
-  /// From the whole gradient of the result to that of the own rows, which may be the same; the gradients of all
-  /// parameters are added to.
+  /// From the whole gradient of the result of the latest forward to that of the own rows, which may be the same; the
+  /// gradients of all parameters are added to.
   void backward(Context<Space> const& context, Rows g, Rows own) {
     Phase const phase("dchag::encoder::backward");
     if (divides_rows()) layers::take_locations(context, spread_.locations(), g, own);
@@ -191,13 +199,13 @@ class Encoder {
     return config;
   }
   static std::deque<Block> add_blocks(Parameters<T, Space>& parameters, TransformerConfig const& config,
-                                      std::string const& prefix, Spread const& spread) {
+                                      std::string const& prefix, Spread const& spread, layers::Dropout const& dropout) {
     spread.check(config.heads, config.embed, prefix);
     std::deque<Block> blocks;
     for (Index i = 0; i < config.depth; ++i) {
       std::string const name = prefix + "blocks." + std::to_string(i);
       parameters.begin_unit(name);
-      blocks.emplace_back(parameters, name, config.embed, config.heads, config.hidden(), spread);
+      blocks.emplace_back(parameters, name, config.embed, config.heads, config.hidden(), spread, dropout);
     }
     return blocks;
   }
@@ -209,6 +217,7 @@ class Encoder {
 
   TransformerConfig config_;
   Spread spread_;
+  layers::Dropout dropout_;
   Parameters<T, Space> const* parameters_;
   Index first_unit_;
   std::deque<Block> blocks_;

@@ -41,7 +41,7 @@ struct Settings {
 
 /// How a model is built. Without storage it can only be planned: run in contexts that measure.
 struct BuildOptions {
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  // of the first values, and of dropout: a run that is resumed gives the same
   bool storage = true;
   std::vector<double> channel_costs{};  // for the Partition policy: of each channel, in any unit; none: all alike
 };
@@ -56,6 +56,19 @@ Json tree_json() {
     (levels.push_back(Json::Object{{"unit", Level::name}, {"groups", Level::groups}}), ...);
   }(std::type_identity<typename TreePolicy::levels>());
   return levels;
+}
+
+/// Adds an array of numbers, where there are any.
+inline void add_numbers(Json::Object& fields, char const* name, std::vector<double> const& numbers) {
+  if (numbers.empty()) return;
+  fields.emplace_back(name, Json::Array(numbers.begin(), numbers.end()));
+}
+/// What add_numbers() added: none where the field is absent. Throws Error where it is no array of numbers.
+inline std::vector<double> numbers_of(Json const& json, char const* name) {
+  std::vector<double> numbers;
+  if (Json const* const field = json.find(name); field != nullptr)
+    for (Json const& value : field->array(name)) numbers.push_back(value.to<double>(name));
+  return numbers;
 }
 
 /// Throws on every rank of the mesh where they build a model of different configurations, seeds or costs of channels,
