@@ -1,7 +1,7 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
-#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <dchag/dchag.hpp>
@@ -29,13 +29,15 @@ class History {
   History(int snapshots, int cells)
       : ring_("in_situ::history", static_cast<std::size_t>(snapshots), channels, static_cast<std::size_t>(cells),
               static_cast<std::size_t>(cells)),
-        scale_("in_situ::scale", channels) {}
+        scale_("in_situ::scale", channels),
+        change_("in_situ::change", channels) {}
 
   int snapshots() const { return static_cast<int>(ring_.extent(0)); }
   int cells() const { return static_cast<int>(ring_.extent(2)); }
   int recorded() const { return recorded_; }
-  Ring const& ring() const { return ring_; }     // snapshot number i is at i % snapshots()
-  Scale const& scale() const { return scale_; }  // of each channel, what is divided by
+  Ring const& ring() const { return ring_; }       // snapshot number i is at i % snapshots()
+  Scale const& scale() const { return scale_; }    // how large a channel is
+  Scale const& change() const { return change_; }  // and how much it changes from one snapshot to the next
 
   /// One kernel writes the fields, one for each further scale their means.
   void record(shallow_water::Flow const& flow) {
@@ -60,24 +62,33 @@ class History {
           });
   }
 
-  /// Sets the scale of each channel to its root mean square over the snapshots of all ranks, which all call it.
+  /// Sets the scales to root mean squares over the snapshots of all ranks, which all call it when the ring is full.
   void measure(dchag::Communicator const& world) {
-    auto const host = Kokkos::create_mirror_view(scale_);
+    auto const ring = ring_;
+    auto const scale = Kokkos::create_mirror_view(scale_), change = Kokkos::create_mirror_view(change_);
+    int const edge = cells(), pairs = snapshots() - 1;
     for (int channel = 0; channel < channels; ++channel) {
-      auto const values = Kokkos::subview(ring_, Kokkos::ALL, channel, Kokkos::ALL, Kokkos::ALL);
-      double mean_square = 0;
+      std::array<double, 2> squares{};
       Kokkos::parallel_reduce(
-          "in_situ::measure", Kokkos::MDRangePolicy<Space, Kokkos::Rank<3>>({0, 0, 0}, {snapshots(), cells(), cells()}),
-          KOKKOS_LAMBDA(int i, int y, int x, double& sum) { sum += values(i, y, x) * values(i, y, x); }, mean_square);
-      double const count = static_cast<double>(values.size()) * world.size();
-      host(channel) = static_cast<float>(std::sqrt(world.all_reduce(mean_square) / count));
+          "in_situ::measure", Kokkos::MDRangePolicy<Space, Kokkos::Rank<3>>({0, 0, 0}, {pairs, edge, edge}),
+          KOKKOS_LAMBDA(int i, int y, int x, double& of_values, double& of_changes) {
+            double const value = ring(i, channel, y, x), next = ring(i + 1, channel, y, x);
+            of_values += value * value;
+            of_changes += (next - value) * (next - value);
+          },
+          squares[0], squares[1]);
+      squares = world.all_reduce(squares);
+      double const count = 1.0 * world.size() * pairs * edge * edge;
+      scale(channel) = static_cast<float>(std::sqrt(squares[0] / count));
+      change(channel) = static_cast<float>(std::sqrt(squares[1] / count));
     }
-    Kokkos::deep_copy(scale_, host);
+    Kokkos::deep_copy(scale_, scale);
+    Kokkos::deep_copy(change_, change);
   }
 
  private:
   Ring ring_;
-  Scale scale_;
+  Scale scale_, change_;
   int recorded_ = 0;
 };
 

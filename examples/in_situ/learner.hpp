@@ -50,7 +50,8 @@ struct Errors {
   std::array<double, variables> forecast{}, persistence{};
 };
 
-/// A forecaster that learns from a history while it grows: of each variable it predicts the change.
+/// A forecaster that learns from a history while it grows: what it predicts of each variable is its mean
+/// rate of change over the lead time, so that zero is persistence.
 class Learner {
  public:
   /// All ranks of the mesh build one, with the same options. The history must outlive it.
@@ -62,7 +63,7 @@ class Learner {
                  dchag::WarmupCosine{options.steps / 10, options.steps}),
         own_("in_situ::own channels", model_.own_channels().size()),
         images_("in_situ::images", size(options.batch), own_.size(), size(history.cells()), size(history.cells())),
-        change_("in_situ::change", size(options.batch), variables, size(history.cells()), size(history.cells())),
+        rate_("in_situ::rate", size(options.batch), variables, size(history.cells()), size(history.cells())),
         forecast_("in_situ::forecast", size(options.batch), variables, size(history.cells()), size(history.cells())),
         lead_time_("in_situ::lead time", size(options.batch)) {
     Kokkos::deep_copy(own_, Kokkos::View<dchag::Index const*, Kokkos::HostSpace>(model_.own_channels().data(),
@@ -91,12 +92,11 @@ class Learner {
          first += options_.batch, ++count) {
       fill(PairsFrom{first, lead});
       model_.predict(dchag::Context<Space>(workspace_), batch(), forecast_);
-      for (int k = 0; k < variables; ++k) add_squares(k, sums[size(2 * k)], sums[size(2 * k + 1)]);
+      for (int k = 0; k < variables; ++k) add_squares(k, lead, sums[size(2 * k)], sums[size(2 * k + 1)]);
     }
     auto const& replicas = model_.mesh().replicas();
     sums = replicas.all_reduce(sums);
-    double const values =
-        static_cast<double>(count) * replicas.size() * static_cast<double>(change_.size()) / variables;
+    double const values = static_cast<double>(count) * replicas.size() * static_cast<double>(rate_.size()) / variables;
     Errors errors;
     for (std::size_t k = 0; k < variables; ++k) {
       errors.forecast[k] = std::sqrt(sums[2 * k] / values);
@@ -109,9 +109,9 @@ class Learner {
   template <class Pairs>
   void fill(Pairs const& pairs) {
     auto const ring = history_->ring();
-    auto const scale = history_->scale();
+    auto const scale = history_->scale(), change = history_->change();
     auto const own = own_;
-    auto const images = images_, change = change_;
+    auto const images = images_, rate = rate_;
     auto const lead_time = lead_time_;
     int const snapshots = history_->snapshots(), count = static_cast<int>(own.size());
     float const leads = static_cast<float>(options_.leads);
@@ -122,21 +122,22 @@ class Learner {
           for (int c = 0; c < count; ++c) images(b, c, y, x) = ring(from, own(c), y, x) / scale(own(c));
           for (int k = 0; k < variables; ++k) {
             int const channel = channel_of(k, 0);
-            change(b, k, y, x) = (ring(to, channel, y, x) - ring(from, channel, y, x)) / scale(channel);
+            float const whole = ring(to, channel, y, x) - ring(from, channel, y, x);
+            rate(b, k, y, x) = whole / (static_cast<float>(pair.lead) * change(channel));
           }
           lead_time(b) = static_cast<float>(pair.lead) / leads;
         });
   }
 
-  /// Adds the squared errors of one variable: of the forecast, and of no change.
-  void add_squares(int variable, double& of_forecast, double& of_persistence) const {
-    auto const forecast = forecast_, change = change_;
-    auto const scale = history_->scale();
+  /// Adds the squared errors of one variable so many snapshots ahead: of the forecast, and of no change.
+  void add_squares(int variable, int lead, double& of_forecast, double& of_persistence) const {
+    auto const forecast = forecast_, rate = rate_;
+    auto const change = history_->change();
     double model = 0, persistence = 0;
     Kokkos::parallel_reduce(
         "in_situ::errors", cells(),
         KOKKOS_LAMBDA(int b, int y, int x, double& model_sum, double& persistence_sum) {
-          double const unit = scale(channel_of(variable, 0)), truth = unit * change(b, variable, y, x),
+          double const unit = lead * change(channel_of(variable, 0)), truth = unit * rate(b, variable, y, x),
                        error = unit * forecast(b, variable, y, x) - truth;
           model_sum += error * error;
           persistence_sum += truth * truth;
@@ -163,14 +164,14 @@ class Learner {
   Kokkos::MDRangePolicy<Space, Kokkos::Rank<3>> cells() const {
     return {{0, 0, 0}, {options_.batch, history_->cells(), history_->cells()}};
   }
-  Model::Batch batch() const { return {.images = images_, .target = change_, .lead_time = lead_time_}; }
+  Model::Batch batch() const { return {.images = images_, .target = rate_, .lead_time = lead_time_}; }
 
   LearnerOptions options_;
   History const* history_;
   Model model_;
   dchag::Trainer<Model, dchag::WarmupCosine> trainer_;
   Kokkos::View<dchag::Index*, Space::device_type> own_;
-  Images images_, change_, forecast_;
+  Images images_, rate_, forecast_;
   Kokkos::View<float*, Space::device_type> lead_time_;
   dchag::Workspace<Space> workspace_;
 };
