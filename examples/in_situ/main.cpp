@@ -3,10 +3,13 @@
 
 #include <CLI/CLI.hpp>
 #include <Kokkos_Core.hpp>
+#include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <dchag/dchag.hpp>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "history.hpp"
 #include "learner.hpp"
@@ -44,23 +47,33 @@ void add_options(CLI::App& app, Options& o) {
 void check(Options const& o, std::vector<std::string> const& others) {
   using dchag::require;
   for (auto const& other : others) require(other.starts_with("--kokkos-"), other, " is no option: --help lists them");
-  require(o.snapshots >= o.learner.leads + o.learner.batch, "--snapshots ", o.snapshots, ": give at least --leads + ",
-          "--batch = ", o.learner.leads + o.learner.batch);
+  require(o.flow.cells >= 4, "--cells ", o.flow.cells, ": give at least 4");
+  dchag::Index const least = dchag::Index{o.learner.leads} + o.learner.batch;
+  require(o.snapshots >= least, "--snapshots ", o.snapshots, ": give at least --leads + --batch = ", least);
 }
 
-void print(in_situ::Learner& learner, Options const& o, bool speaks) {
-  if (speaks)
-    std::printf(
-        "errors (rms) on a part of the flow that came after the training, and of no change:\n%10s %19s %21s %21s\n",
-        "lead", "h, m", "u, m/s", "v, m/s");
+/// The model forecasts the snapshots in the ring from each other. All ranks call it.
+void forecast(in_situ::Learner& learner, Options const& o, bool speaks) {
+  int better = 0, all = 0;
+  std::string table;
   for (int lead = 1; lead <= o.learner.leads; ++lead) {
     auto const errors = learner.errors(lead);
-    if (!speaks) continue;
-    std::printf("%6.0f min", lead * o.interval * o.flow.time_step / 60);
-    for (std::size_t k = 0; k < in_situ::variables; ++k)
-      std::printf("   %8.4f / %8.4f", errors.forecast[k], errors.persistence[k]);
-    std::printf("\n");
+    std::array<char, 128> text{};
+    auto const add = [&](char const* format, auto... values) {
+      std::snprintf(text.data(), text.size(), format, values...);
+      table += text.data();
+    };
+    add("%6.0f min", lead * o.interval * o.flow.time_step / 60);
+    for (std::size_t k = 0; k < in_situ::variables; ++k, ++all) {
+      add("   %8.4f / %8.4f", errors.forecast[k], errors.persistence[k]);
+      better += errors.forecast[k] < errors.persistence[k] ? 1 : 0;
+    }
+    table += '\n';
   }
+  if (!speaks) return;
+  std::printf("rms errors after the training, of the forecast / of persistence:\n%10s%22s%22s%22s\n%s", "lead", "h, m",
+              "u, m/s", "v, m/s", table.c_str());
+  std::printf("%d of %d forecasts are better than persistence\n", better, all);
 }
 
 void simulate(dchag::Environment const& environment, Options const& o) {
@@ -92,7 +105,7 @@ void simulate(dchag::Environment const& environment, Options const& o) {
     learning += timer.seconds();
   }
   for (int i = 0; i < o.snapshots; ++i) simulate_to_next_snapshot();  // none of which it has seen
-  print(learner, o, speaks);
+  forecast(learner, o, speaks);
   if (speaks) std::printf("seconds: simulation %.1f, training %.1f\n", simulating, learning);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <random>
@@ -77,18 +78,21 @@ struct Flow {
 
 using Cells = Kokkos::MDRangePolicy<Space, Kokkos::Rank<2>>;
 
+/// Of the surface at the start: amplitude cos(x column + y row + phase).
+struct Wave {
+  double x, y, phase, amplitude;
+};
+
 /// A random surface of long waves, borne in part by the Coriolis force.
 inline void start(Parameters const& p, std::uint64_t seed, State const& state) {
-  struct Wave {
-    double x, y, phase, amplitude;
-  };
-  constexpr int longest = 1, shortest = 4, count = 24;  // wavelengths: so many in the square; number of waves
+  constexpr int count = 24;
+  int const most = std::max(1, p.cells / 16);  // wavelengths in the square: none is shorter than 16 cells
   Kokkos::View<Wave*, Space::device_type> const waves("shallow_water::waves", count);
   auto const host = Kokkos::create_mirror_view(waves);
   std::mt19937_64 random(seed);
   double const turn = 2 * std::acos(-1.0);
   auto const number = [&] {
-    return std::uniform_int_distribution<int>(longest, shortest)(random) * (random() % 2 == 0 ? 1 : -1);
+    return std::uniform_int_distribution<int>(1, most)(random) * (random() % 2 == 0 ? 1 : -1);
   };
   for (int i = 0; i < count; ++i)
     host(i) = {turn * number() / p.cells, turn * number() / p.cells,
