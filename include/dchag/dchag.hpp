@@ -3,6 +3,7 @@
 // Everything that a user of the library needs. io/npy.hpp, io/batches.hpp, io/picture.hpp, io/plot.hpp and testing/ are
 // included by whoever wants them.
 #include <dchag/io/batch_order.hpp>
+#include <dchag/models/climax.hpp>
 #include <dchag/models/forecaster.hpp>
 #include <dchag/models/masked_autoencoder.hpp>
 #include <dchag/parallel/environment.hpp>

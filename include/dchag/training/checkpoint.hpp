@@ -93,13 +93,14 @@ std::uint64_t write_parts(std::filesystem::path const& aside, std::vector<Tensor
   return file->written();
 }
 
-template <class T, class Space>
-void read_parts(SafetensorsFile const& file, std::vector<TensorPart<T, Space>> const& tensors) {
+/// read(name, first, values) gives elements of the whole tensor of that name, from number `first` on.
+template <class T, class Space, class Read>
+void read_parts(std::vector<TensorPart<T, Space>> const& tensors, Read const& read) {
   for (auto const& tensor : tensors) {
     auto const host = Kokkos::create_mirror_view(Kokkos::HostSpace(), tensor.numbers);
     tensor.placement->runs(tensor.first, static_cast<Index>(host.size()), [&](Index whole, Index held, Index length) {
-      file.read_elements(tensor.name, static_cast<std::size_t>(whole),
-                         std::span<T>(host.data() + (held - tensor.first), static_cast<std::size_t>(length)));
+      read(tensor.name, static_cast<std::size_t>(whole),
+           std::span<T>(host.data() + (held - tensor.first), static_cast<std::size_t>(length)));
     });
     Kokkos::deep_copy(tensor.numbers, host);
   }
@@ -167,7 +168,11 @@ Metadata load_tensors(Model& model, AdamWState<typename Model::Scalar, typename 
     steps = steps_of(*file);
     check_tensors(*file, tensors, dtype_of<T>(), OptimizerTensors::expected);
   });
-  together(world, [&] { read_parts(*file, tensors); });
+  together(world, [&] {
+    read_parts(tensors, [&](std::string const& name, std::size_t first, std::span<T> values) {
+      file->read_elements(name, first, values);
+    });
+  });
   model.parameters().values_changed();
   if (state != nullptr) state->set_steps(steps);
   return file->metadata();

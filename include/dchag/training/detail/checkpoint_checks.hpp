@@ -103,7 +103,8 @@ void check_tensors(SafetensorsFile const& file, Tensors const& tensors, std::opt
     if (!ignored && !names.contains(tensor.name)) unexpected.add(tensor.name);
   }
   std::string const source = file.path().string();
-  require(missing.empty(), source, ": tensors are missing: ", missing.text());
+  require(missing.empty(), source, ": tensors are missing: ", missing.text(),
+          unexpected.empty() ? "" : "; the file holds others: " + unexpected.text());
   require(shapes.empty(), source, ": tensors have other shapes than in the model: ", shapes.text());
   require(types.empty(), source, ": tensors cannot be used as they are stored: ", types.text(),
           dtype ? ": training goes on in the precision that it was saved in" : "");
