@@ -1,5 +1,5 @@
 # Kokkos and Kokkos Kernels: targets that exist already, else installed packages, else built once by kokkos.sh.
-# MPI and (for pictures) libpng: installed packages.
+# MPI and (for pictures) libpng, (for rasters) GDAL: installed packages.
 
 # A project that adds this one as a subdirectory links dchag::dchag from outside this folder.
 set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
@@ -55,4 +55,9 @@ endif()
 find_package(PNG QUIET)
 if(NOT PNG_FOUND)
   message(STATUS "libpng not found: dchag::picture is left out (Debian: apt-get install libpng-dev)")
+endif()
+
+find_package(GDAL 3.5 QUIET)
+if(NOT GDAL_FOUND)
+  message(STATUS "GDAL 3.5 or later not found: dchag::raster is left out (Debian: apt-get install libgdal-dev)")
 endif()

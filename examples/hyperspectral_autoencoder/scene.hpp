@@ -7,6 +7,7 @@
 #include <dchag/core/error.hpp>
 #include <dchag/core/random.hpp>
 #include <dchag/core/types.hpp>
+#include <dchag/io/band_statistics.hpp>
 #include <dchag/io/npy.hpp>
 #include <filesystem>
 #include <span>
@@ -89,6 +90,9 @@ class Scene {
   double counts(int band, double standardised) const {
     return standardised * deviation_[static_cast<std::size_t>(band)] + mean_[static_cast<std::size_t>(band)];
   }
+
+  /// Of the training pixels, by which the bands are standardised.
+  dchag::BandStatistics statistics() const { return {mean_, deviation_}; }
 
   static Part part_of(int row, int column) {
     int const f = (row / block + 2 * (column / block)) % 5;

@@ -145,11 +145,23 @@ class Training {
     return framing;
   }
 
+  /// Of all bands: the model ranks, in their order, own ascending ranges of them.
+  dchag::Json statistics() const {
+    dchag::BandStatistics all;
+    for (auto const& text : mesh_.model().all_gather(scene_.statistics().json().dump())) {
+      auto const own = dchag::BandStatistics::from(dchag::Json::parse(text, "band statistics"));
+      all.mean.insert(all.mean.end(), own.mean.begin(), own.mean.end());
+      all.deviation.insert(all.deviation.end(), own.deviation.begin(), own.deviation.end());
+    }
+    return all.json();
+  }
+
   /// Writes where the run stands, and the model where it is the best so far.
   void keep(double error) {
     if (error < best_) {
       best_ = error;
-      dchag::save(model_, out_ / "model.safetensors", {{"step", std::to_string(trainer_.steps())}});
+      dchag::save(model_, out_ / "model.safetensors",
+                  {{"step", std::to_string(trainer_.steps())}, {"statistics", statistics().dump()}});
     }
     dchag::save(model_, trainer_, out_ / "training.safetensors",
                 {{"options", options_.training().dump()},

@@ -80,20 +80,10 @@ class AtomicFile {
     require(::rename(aside_.c_str(), path_.c_str()) == 0, path_.string(),
             ": cannot be put in place: ", detail::system_message(errno));
     committed_ = true;
-    flush_directory();
+    detail::flush_directory_of(path_);
   }
 
  private:
-  void flush_directory() const {
-    auto const directory = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
-    int const descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) return;  // a directory that may be written but not read
-    int const failure = ::fsync(descriptor) == 0 ? 0 : errno;
-    ::close(descriptor);
-    require(failure == 0 || failure == EINVAL || failure == ENOTSUP, path_.string(),
-            ": is in place, but its directory cannot be flushed: ", detail::system_message(failure));
-  }
-
   std::filesystem::path path_;
   std::filesystem::path aside_;
   int descriptor_ = -1;

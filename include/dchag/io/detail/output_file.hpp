@@ -36,6 +36,17 @@ inline void flush_and_close(int& descriptor, std::filesystem::path const& path) 
           "; what stood there before is unchanged");
 }
 
+/// Flushes the directory that a file was just renamed into; throws Error where that fails.
+inline void flush_directory_of(std::filesystem::path const& path) {
+  auto const directory = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  int const descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;  // a directory that may be written but not read
+  int const failure = ::fsync(descriptor) == 0 ? 0 : errno;
+  ::close(descriptor);
+  require(failure == 0 || failure == EINVAL || failure == ENOTSUP, path.string(),
+          ": is in place, but its directory cannot be flushed: ", system_message(failure));
+}
+
 /// A file that stands there, open for writing at any offset.
 class OutputFile {
  public:

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <dchag/core/error.hpp>
+#include <dchag/io/band_statistics.hpp>
+#include <dchag/io/json.hpp>
+#include <dchag/io/safetensors.hpp>
+#include <dchag/models/masked_autoencoder.hpp>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+/// What a model's file says of it besides the parameters.
+struct ModelFile {
+  dchag::MaskedAutoencoderConfig config;
+  dchag::Json tree;
+  std::optional<dchag::BandStatistics> statistics;  // of the bands that it was trained on, where they were saved
+
+  explicit ModelFile(std::filesystem::path const& path) {
+    dchag::SafetensorsFile const file(path);
+    auto const find = [&](char const* name) -> std::optional<dchag::Json> {
+      auto const found = file.metadata().find(name);
+      if (found == file.metadata().end()) return {};
+      return dchag::Json::parse(found->second, path.string() + ": metadata " + name);
+    };
+    auto const json = find("dchag.config");
+    dchag::require(json && json->get<std::string>("task", "") == "masked_autoencoder", path.string(),
+                   ": is no masked autoencoder: give the model.safetensors that hyperspectral_autoencoder wrote");
+    config = dchag::MaskedAutoencoderConfig::from(*json);
+    tree = json->at("tree");
+    if (auto const saved = find("statistics")) statistics = dchag::BandStatistics::from(*saved);
+  }
+};
