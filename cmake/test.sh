@@ -8,7 +8,8 @@ usage: cmake/test.sh [--unit] [--sanitize] [--portability]
   --unit         all tests under OpenMP; examples and benchmarks (built only)
   --sanitize     all tests under Serial, with the address and undefined-behaviour sanitizers
   --portability  tests with Kokkos 4.7; everything compiled and linked for CUDA and HIP (run too on such a device)
-With no option: --unit --sanitize, so that all tests run under both execution spaces. Builds are kept in build/, and Kokkos in ${DCHAG_CACHE:-~/.cache/dchag}.
+With no option: --unit --sanitize, so that all tests run under both execution spaces.
+Builds are kept in build/, and Kokkos in ${DCHAG_CACHE:-~/.cache/dchag}.
 DCHAG_JOBS sets the number of compilers and tests at a time (default: the number of cores).
 END
 }
