@@ -15,6 +15,10 @@ using Device = tests::Space;
 
 namespace {
 
+struct Nothing {
+  KOKKOS_FUNCTION double operator()(Index, Index) const { return 0; }
+};
+
 using Numbers = std::vector<double>;
 
 /// A level of a user's own, whose units know nothing of ranks.
@@ -43,6 +47,11 @@ Numbers to_host(double const* data, Index size) {
   return host;
 }
 
+Numbers sum_over_ranks(Numbers all) {
+  MPI_Allreduce(MPI_IN_PLACE, all.data(), static_cast<int>(all.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+  return all;
+}
+
 /// f(element of the whole tensor, element of what is held).
 template <class F>
 void each_held(Parameter<double, Device> const& parameter, F const& f) {
@@ -55,14 +64,25 @@ struct Sizes {
   Index channels, height, width, patch, embed, heads, images, kept;
 };
 
+/// Which tokens a rank gets: all, those of its share of the locations of each image, or its share of all rows.
+enum class Rows { all, of_locations, of_rows };
+
 /// A front end on the ranks of a group, its images, and the loss: the sum of the tokens times fixed numbers.
 template <class TreePolicy, class Evaluation, class Joining, bool recompute>
 struct Case {
-  Case(Sizes const& sizes, std::uint64_t seed, Communicator const& group, std::vector<int> const& owners)
+  using Flags = std::vector<unsigned char>;
+
+  /// `flags` [images, channels] says what the images lack, whose memory is NaN; empty: nothing.
+  Case(Sizes const& sizes, std::uint64_t seed, Communicator const& group, std::vector<int> const& owners,
+       Flags const& flags = {}, Rows rows = Rows::all)
       : sizes(sizes),
         group(group),
         model(parameters, {sizes.channels, sizes.height, sizes.width, sizes.patch}, sizes.embed, sizes.heads, group,
-              owners) {
+              owners, rows == Rows::all ? channels::Delivery::whole : channels::Delivery::own_rows) {
+    Index const all = sizes.images * sizes.kept, ranks = group.size();
+    if (rows == Rows::of_locations) where = {group, sizes.images, Shares::even(sizes.kept, ranks)};
+    if (rows == Rows::of_rows) where = {group, 1, Shares::padded(all, ranks)};
+    if (rows == Rows::all) where = {{}, 1, Shares::even(all, 1)};
     parameters.allocate(seed);
     for (auto const& parameter : parameters.all()) {  // no bias zero, no weight uniform
       Numbers const whole = numbers(parameter.whole_size(), seed, parameter.name);
@@ -77,6 +97,8 @@ struct Case {
       for (Index c : model.own_channels()) {
         auto const from = images.begin() + (b * sizes.channels + c) * plane;
         own.insert(own.end(), from, from + plane);
+        if (!flags.empty() && flags[static_cast<std::size_t>(b * sizes.channels + c)] == 0)
+          std::fill(own.end() - plane, own.end(), std::nan(""));
       }
     input = on_device(own);
     std::vector<Index> visible;
@@ -84,6 +106,12 @@ struct Case {
       for (Index k = 0; k < sizes.kept; ++k) visible.push_back((k * 7 + b) % model.grid().locations());
     keep = Kokkos::View<Index*, Device>("keep", visible.size());
     Kokkos::deep_copy(keep, Kokkos::View<Index const*, Kokkos::HostSpace>(visible.data(), visible.size()));
+    if (!flags.empty()) {
+      present = Kokkos::View<unsigned char**, Kokkos::LayoutRight, Device>(
+          "present", static_cast<std::size_t>(sizes.images), static_cast<std::size_t>(sizes.channels));
+      Kokkos::deep_copy(present, Kokkos::View<unsigned char const**, Kokkos::LayoutRight, Kokkos::HostSpace>(
+                                     flags.data(), present.extent(0), present.extent(1)));
+    }
     Workspace<Device> measuring;
     run(Context<Device>(measuring), seed);
     workspace.allocate(measuring.peak());
@@ -91,23 +119,28 @@ struct Case {
     CHECK(workspace.peak() == measuring.peak());
   }
 
+  /// The tokens [rows, D] of this rank, zero for those that it does not get. The gradient of element i of all tokens is
+  /// the i-th fixed number.
   Numbers run(Context<Device> const& context, std::uint64_t seed) {
     auto scope = context.workspace().scope();
-    model.forward(context, input.data(), keep.data(), sizes.kept, sizes.images);
-    Tiling const tiling = model.tiling();
-    Index const count = tiling.tiles * sizes.embed * tiling.pitch;
-    Numbers result, slopes = numbers(count, seed, "slopes");
-    if (!context.dry()) {
-      Kokkos::fence();
-      result = to_host(model.out(), count);
-      for (Index at = 0; at < count; ++at) {
-        Index const tile = at / (sizes.embed * tiling.pitch), column = at % tiling.pitch;
-        bool const row = column < tiling.width && tile * tiling.width + column < tiling.rows;
-        if (!row) result[static_cast<std::size_t>(at)] = slopes[static_cast<std::size_t>(at)] = 0;
-      }
+    model.forward(context, input.data(), keep.data(), sizes.kept, sizes.images, present, where);
+    Index const own = where.own_rows(), embed = sizes.embed;
+    Numbers const slopes = numbers(sizes.images * sizes.kept * embed, seed, "slopes");
+    Numbers result(slopes.size(), 0.0), own_slopes;
+    for (Index row = 0; row < own; ++row) {
+      auto const from = slopes.begin() + where.rows().row(row) * embed;
+      own_slopes.insert(own_slopes.end(), from, from + embed);
     }
-    auto const gradient = on_device(slopes);
-    model.backward(context, gradient.data());
+    Kokkos::View<double*, Device> const rows("rows", static_cast<std::size_t>(own * embed));
+    channels::rows_from_tiles(context, model.tiling(), embed, static_cast<double const*>(model.out()), Nothing(),
+                              rows.data());
+    Kokkos::fence();
+    Numbers const tokens = to_host(rows.data(), own * embed);
+    for (Index row = 0; row < own; ++row)
+      std::copy_n(tokens.begin() + row * embed, embed, result.begin() + where.rows().row(row) * embed);
+    auto const gradient = on_device(own_slopes);
+    channels::tiles_from_rows(context, model.tiling(), embed, static_cast<double const*>(gradient.data()), model.out());
+    model.backward(context, model.out());
     Kokkos::fence();
     return result;
   }
@@ -117,15 +150,15 @@ struct Case {
     Numbers const held = to_host(parameter.gradients, parameter.size());
     Numbers whole(static_cast<std::size_t>(parameter.whole_size()), 0.0);
     each_held(parameter, [&](std::size_t to, std::size_t from) { whole[to] = held[from]; });
-    if (parameter.placement.sharing != Sharing::copied && group.size() > 1)
-      MPI_Allreduce(MPI_IN_PLACE, whole.data(), static_cast<int>(whole.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
-    return whole;
+    return parameter.placement.sharing != Sharing::copied && group.size() > 1 ? sum_over_ranks(whole) : whole;
   }
 
   Sizes sizes;
   Communicator group;
+  SharedLocations where;
   Parameters<double, Device> parameters;
-  FrontEnd<double, Device, TreePolicy, Evaluation, recompute, Joining> model;
+  FrontEnd<double, Device, TreePolicy, Evaluation, recompute, Joining, Renormalize> model;
+  Kokkos::View<unsigned char**, Kokkos::LayoutRight, Device> present;
   Kokkos::View<double*, Device> input;
   Kokkos::View<Index*, Device> keep;
   Workspace<Device> workspace;
@@ -140,13 +173,14 @@ double distance(Numbers const& a, Numbers const& b) {
 }
 double magnitude(Numbers const& a) { return distance(a, Numbers(a.size(), 0.0)); }
 
-template <class TreePolicy, class Evaluation = Auto, class Joining = Auto, bool recompute = false>
-void check(Sizes const& sizes, std::uint64_t seed, std::vector<int> const& owners) {
+template <class OneCase>
+void check_rows(OneCase const& one, std::uint64_t seed, std::vector<int> const& owners,
+                std::vector<unsigned char> const& present, Rows rows) {
   Communicator const world(MPI_COMM_WORLD);
-  CAPTURE(sizes.channels);
-  CAPTURE(seed);
-  Case<TreePolicy, Evaluation, Joining, recompute> const one(sizes, seed, {}, {}), many(sizes, seed, world, owners);
-  CHECK(distance(many.tokens, one.tokens) <= 1e-10 * magnitude(one.tokens));
+  CAPTURE(static_cast<int>(rows));
+  OneCase const many(one.sizes, seed, world, owners, present, rows);
+  Numbers const tokens = rows == Rows::all ? many.tokens : sum_over_ranks(many.tokens);
+  CHECK(distance(tokens, one.tokens) <= 1e-10 * magnitude(one.tokens));
   Numbers largest;
   for (auto const& parameter : one.parameters.all()) largest.push_back(magnitude(one.gradient(parameter)));
   double const scale = *std::max_element(largest.begin(), largest.end());
@@ -158,6 +192,15 @@ void check(Sizes const& sizes, std::uint64_t seed, std::vector<int> const& owner
     // What is zero but for rounding (a key's bias) is held to rounding.
     CHECK(distance(many.gradient(found), one.gradient(expected)) <= std::fmax(1e-10 * largest[i], 1e-13 * scale));
   }
+}
+
+template <class TreePolicy, class Evaluation = Auto, class Joining = Auto, bool recompute = false>
+void check(Sizes const& sizes, std::uint64_t seed, std::vector<int> const& owners,
+           std::vector<unsigned char> const& present = {}) {
+  CAPTURE(sizes.channels);
+  CAPTURE(seed);
+  Case<TreePolicy, Evaluation, Joining, recompute> const one(sizes, seed, {}, {}, present);
+  for (Rows rows : {Rows::all, Rows::of_locations, Rows::of_rows}) check_rows(one, seed, owners, present, rows);
 }
 
 /// Sizes and owners drawn from a seed: any number of channels from `least` to 41, rows of more than one tile.
@@ -227,6 +270,46 @@ TEST_CASE("a unit that cannot merge gets its tokens gathered, at any level") {
   check_drawn<Tree<Squares<1>>>(20, 1, 2);
   check_drawn<Tree<Squares<4>, CrossAttention<1>>>(21, 4, 2);
   check_drawn<Tree<CrossAttention<6>, Squares<2>, Linear<1>>>(22, 6, 2);
+}
+
+namespace {
+/// Images that have half of their channels, and one that has the last channel alone: of that one all ranks but one have
+/// nothing.
+template <class TreePolicy, class Evaluation, class Joining, bool recompute = false>
+void check_missing(std::uint64_t seed, Index least, int trials) {
+  for (int trial = 0; trial < trials; ++trial) {
+    Drawn drawn(seed, least, trial);
+    drawn.sizes.images += 2;
+    Index const channels = drawn.sizes.channels;
+    std::vector<unsigned char> present;
+    for (Index b = 0; b < drawn.sizes.images; ++b)
+      for (Index c = 0; c < channels; ++c)
+        present.push_back(c + 1 == channels ||
+                          (b != 1 && random_uniform(seed, static_cast<std::uint64_t>(b * channels + c)) < 0.5));
+    check<TreePolicy, Evaluation, Joining, recompute>(drawn.sizes, seed + static_cast<std::uint64_t>(trial),
+                                                      drawn.owners, present);
+  }
+}
+}  // namespace
+
+TEST_CASE("images that lack channels give the tokens and gradients of one rank, also where a rank has none of theirs") {
+  check_missing<Tree<CrossAttention<1>>, Auto, Merge>(30, 1, 2);
+  check_missing<Tree<CrossAttention<1>>, Materialized, Auto>(31, 1, 2);
+  check_missing<Tree<CrossAttention<1>>, TokenSpace, Auto>(32, 1, 2);
+  check_missing<Tree<Linear<1>>, Auto, Auto>(33, 1, 2);
+  check_missing<Tree<Linear<5>, CrossAttention<1>>, Materialized, Merge>(34, 5, 2);
+  check_missing<Tree<CrossAttention<3>, Linear<2>, CrossAttention<1>>, TokenSpace, Merge, true>(35, 3, 2);
+  check_missing<Tree<Linear<8>, Linear<3>, CrossAttention<2>, Linear<1>>, Auto, Auto>(36, 8, 3);
+  Communicator const world(MPI_COMM_WORLD);
+  if (12 % world.size() != 0) return;
+  Sizes const sizes{24, 6, 8, 2, 12, 3, 3, 7};
+  std::vector<unsigned char> present(72, 1);
+  std::fill(present.begin(), present.begin() + 22, static_cast<unsigned char>(0));  // the first image: the last group
+  present[25] = present[28] = present[29] = 0;
+  check<Tree<Linear<12>, CrossAttention<1>>, Auto, Gather>(
+      sizes, 37, channels::owners_of<Contiguous>(24, {}, world.size()), present);
+  check<Tree<CrossAttention<12>, Linear<1>>, Auto, Gather>(
+      sizes, 38, channels::owners_of<Contiguous>(24, {}, world.size()), present);
 }
 
 TEST_CASE("Gather gives the same where the first level does not span ranks") {
@@ -309,12 +392,13 @@ TEST_CASE("a rank holds the tokenizer of its own channels, and of units that are
 namespace {
 /// Of the forward and of the backward pass of a front end on all ranks, in float.
 template <class TreePolicy, class Joining>
-std::pair<Traffic, Traffic> traffic_of(Sizes const& sizes) {
+std::pair<Traffic, Traffic> traffic_of(Sizes const& sizes, channels::Delivery delivery = channels::Delivery::whole) {
   Communicator const world(MPI_COMM_WORLD);
   Parameters<float, Device> parameters;
   auto const owners = channels::owners_of<Contiguous>(sizes.channels, {}, world.size());
   FrontEnd<float, Device, TreePolicy, Auto, false, Joining> model(
-      parameters, {sizes.channels, sizes.height, sizes.width, sizes.patch}, sizes.embed, sizes.heads, world, owners);
+      parameters, {sizes.channels, sizes.height, sizes.width, sizes.patch}, sizes.embed, sizes.heads, world, owners,
+      delivery);
   parameters.allocate(1);
   Index const own = static_cast<Index>(model.own_channels().size());
   Kokkos::View<float*, Device> const images("images",
@@ -322,10 +406,13 @@ std::pair<Traffic, Traffic> traffic_of(Sizes const& sizes) {
   Workspace<Device> workspace(std::size_t{64} << 20);
   Context<Device> const context(workspace);
   world.reset_traffic();
-  model.forward(context, images.data(), nullptr, model.grid().locations(), sizes.images);
+  SharedLocations const where{world, sizes.images, Shares::even(model.grid().locations(), world.size())};
+  model.forward(context, images.data(), nullptr, model.grid().locations(), sizes.images, {}, where);
   Traffic const forward = world.traffic();
   CHECK(world.traffic("dchag::front_end::forward") == forward);
-  context.fill(reshape<float*, Device>(model.out(), model.tiling().tiles * sizes.embed * model.tiling().pitch), 0.0f);
+  Tiling const tiling = model.tiling();
+  Kokkos::View<float*, Device> const zeros("zeros", static_cast<std::size_t>(tiling.rows * sizes.embed));
+  channels::tiles_from_rows(context, tiling, sizes.embed, static_cast<float const*>(zeros.data()), model.out());
   world.reset_traffic();
   model.backward(context, model.out());
   return {forward, world.traffic()};
@@ -353,6 +440,34 @@ TEST_CASE("what a step sends is what the join says, and the backward pass of the
   auto const [summed, back] = traffic_of<Tree<Linear<1>>, Merge>(sizes);
   CHECK(summed.bytes() == rows * sizes.embed * number);
   CHECK(back.calls() == 0);
+}
+
+TEST_CASE("where ranks get their own rows the last unit is reduced to them, and its gradient gathered from them") {
+  Communicator const world(MPI_COMM_WORLD);
+  int const ranks = world.size();
+  if (ranks == 1) return;
+  auto const own_rows = channels::Delivery::own_rows;
+  Sizes const sizes{8 * ranks, 16, 32, 2, 12, 3, 2, 128};
+  Tiling const tiling = Tiling::of<float, Device>(2 * Shares::even(128, ranks).largest(), ranks);
+  Index const number = sizeof(float), block = tiling.tiles * tiling.block(), all = block * ranks;
+  auto const [merged, spread] = traffic_of<Tree<CrossAttention<1>>, Merge>(sizes, own_rows);
+  CHECK(merged.all_reduce.bytes == all * sizes.heads * number);                      // maxima
+  CHECK(merged.reduce_scatter.bytes == all * (sizes.heads + sizes.embed) * number);  // normalizers and values
+  CHECK(merged.all_gather.bytes == block * sizes.heads * number);                    // normalizers
+  CHECK(merged.calls() == 3 * tiling.tiles);
+  CHECK(spread.all_gather.bytes == block * (sizes.heads + sizes.embed) * number);
+  CHECK(spread.bytes() == spread.all_gather.bytes);
+  if (8 % ranks == 0) {
+    auto const [gathered, given_back] = traffic_of<Tree<Linear<8>, CrossAttention<1>>, Gather>(sizes, own_rows);
+    CHECK(gathered.all_to_all.bytes == 8 / ranks * all * sizes.embed * number);
+    CHECK(gathered.calls() == tiling.tiles);
+    CHECK(given_back == gathered);
+  }
+  auto const [summed, back] = traffic_of<Tree<Linear<1>>, Merge>(sizes, own_rows);
+  CHECK(summed.reduce_scatter.bytes == all * sizes.embed * number);
+  CHECK(summed.bytes() == summed.reduce_scatter.bytes);
+  CHECK(back.all_gather.bytes == block * sizes.embed * number);
+  CHECK(back.bytes() == back.all_gather.bytes);
 }
 
 TEST_CASE("a rank of R needs the memory of one rank with an R-th of the channels, and room to merge") {

@@ -96,8 +96,10 @@ TEST_CASE("units of one rank's tokens are its own, others are shared, and the la
 }
 
 TEST_CASE("Auto joins by what moves fewer numbers") {
-  static_assert(Auto::merges({4, 2, 512, 8}));   // 3 * 2 * 512 gathered, 1.5 * (512 + 16) merged
-  static_assert(!Auto::merges({2, 1, 512, 8}));  // 512 gathered, 528 merged
-  static_assert(Auto::merges({2, 1, 512, 0}));   // as many
+  static_assert(Auto::merges({4, 2, 512, 8}));         // 3 * 2 * 512 gathered, 1.5 * (512 + 16) merged
+  static_assert(!Auto::merges({2, 1, 512, 8}));        // 512 gathered, 528 merged
+  static_assert(Auto::merges({2, 1, 512, 0}));         // as many
+  static_assert(Auto::merges({4, 2, 512, 8, true}));   // of own rows: 1.5 * 2 * 512 to and fro, 1.5 * (512 + 20)
+  static_assert(!Auto::merges({4, 1, 512, 8, true}));  // 1.5 * 512
   static_assert(!Gather::merges({4, 9, 8, 2}) && Merge::merges({2, 1, 8, 2}));
 }

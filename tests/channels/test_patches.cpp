@@ -25,42 +25,83 @@ Kokkos::View<T*, Space> device(std::vector<T> const& values) {
 
 }  // namespace
 
-TEST_CASE("patches of the locations asked for are gathered with the row fastest, and padding is zero") {
-  channels::PatchGrid const grid{3, 4, 18, 2};  // C, H, W, p
-  Index const images = 5, kept = 7;
+namespace {
+
+channels::PatchGrid const grid{3, 4, 18, 2};  // C, H, W, p
+constexpr Index images = 5;
+
+/// The rows that each column of each tile has, -1 for padding, [tiles * width].
+using Columns = std::vector<Index>;
+
+void check_patches(Tiling const& tiling, channels::TileRows const& rows, std::vector<Index> const& keep,
+                   Columns const& columns) {
   std::vector<float> image(static_cast<std::size_t>(images * 3 * 4 * 18));
   for (std::size_t i = 0; i < image.size(); ++i) image[i] = static_cast<float>(i + 1);
+  Index const per_image = rows.images * rows.shares.extent / images;
+  auto const images_view = device(image);
+  auto const keep_view = device(keep);
+  Kokkos::View<float*, Space> const patches("patches", static_cast<std::size_t>(3 * 4 * tiling.pitch));
+  Kokkos::View<Index*, Space> const image_of("image_of", columns.size()), corners("corners", columns.size());
+  channels::PatchPlaces const places{image_of.data(), corners.data()};
+  Workspace<Space> workspace(1024);
+  Context<Space> const context(workspace);
+  channels::find_patches(
+      context, grid, tiling, rows,
+      keep.empty() ? static_cast<Index const*>(nullptr) : static_cast<Index const*>(keep_view.data()), per_image,
+      places);
+  for (Index tile = 0; tile < tiling.tiles; ++tile) {
+    Kokkos::deep_copy(patches, -1.0f);
+    channels::gather_patches(context, grid, tiling, static_cast<float const*>(images_view.data()),
+                             places.of_tile(tiling, tile), patches.data());
+    auto const result = host(patches);
+    for (Index c = 0; c < 3; ++c)
+      for (Index p = 0; p < 4; ++p)
+        for (Index k = 0; k < tiling.pitch; ++k) {
+          Index const n = k < tiling.width ? columns[static_cast<std::size_t>(tile * tiling.width + k)] : -1;
+          float expected = k < tiling.width ? 0 : -1;
+          if (n >= 0) {
+            Index const b = n / per_image, location = keep.empty() ? n % per_image : keep[static_cast<std::size_t>(n)];
+            Index const y = location / 9 * 2 + p / 2, x = location % 9 * 2 + p % 2;
+            expected = static_cast<float>(((b * 3 + c) * 4 + y) * 18 + x + 1);
+          }
+          REQUIRE(result[static_cast<std::size_t>((c * 4 + p) * tiling.pitch + k)] == expected);
+        }
+  }
+}
+
+std::vector<Index> some_locations(Index kept) {
   std::vector<Index> keep;
   for (Index n = 0; n < images * kept; ++n) keep.push_back((n * 5 + n / kept) % grid.locations());
-  for (bool all : {false, true}) {
-    Index const per_image = all ? grid.locations() : kept;
-    Tiling tiling{images * per_image, 0, 16, 16 + lane_count<float, Space>};
-    tiling.tiles = ceil_div(tiling.rows, tiling.width);
-    auto const images_view = device(image);
-    auto const keep_view = device(keep);
-    Kokkos::View<float*, Space> const patches("patches", static_cast<std::size_t>(3 * 4 * tiling.pitch));
-    Workspace<Space> workspace(1024);
-    for (Index tile = 0; tile < tiling.tiles; ++tile) {
-      Kokkos::deep_copy(patches, -1.0f);
-      channels::gather_patches(Context<Space>(workspace), grid, tiling, tile,
-                               static_cast<float const*>(images_view.data()),
-                               all ? static_cast<Index const*>(nullptr) : static_cast<Index const*>(keep_view.data()),
-                               per_image, patches.data());
-      auto const result = host(patches);
-      for (Index c = 0; c < 3; ++c)
-        for (Index p = 0; p < 4; ++p)
-          for (Index k = 0; k < tiling.pitch; ++k) {
-            Index const n = tile * tiling.width + k;
-            float expected = k < tiling.width ? 0 : -1;
-            if (k < tiling.width && n < tiling.rows) {
-              Index const b = n / per_image, location = all ? n % per_image : keep[static_cast<std::size_t>(n)];
-              Index const y = location / 9 * 2 + p / 2, x = location % 9 * 2 + p % 2;
-              expected = static_cast<float>(((b * 3 + c) * 4 + y) * 18 + x + 1);
-            }
-            REQUIRE(result[static_cast<std::size_t>((c * 4 + p) * tiling.pitch + k)] == expected);
-          }
-    }
+  return keep;
+}
+
+}  // namespace
+
+TEST_CASE("patches of the locations asked for are gathered with the row fastest, and padding is zero") {
+  for (Index kept : {Index{0}, Index{7}}) {
+    Index const rows = images * (kept == 0 ? grid.locations() : kept);
+    Tiling const tiling{rows, ceil_div(rows, 16), 16, 16 + lane_count<float, Space>};
+    Columns columns;
+    for (Index n = 0; n < tiling.tiles * tiling.width; ++n) columns.push_back(n < rows ? n : -1);
+    check_patches(tiling, {1, Shares::even(rows, 1), 0}, some_locations(kept), columns);
   }
+}
+
+TEST_CASE("where a tile has a block of columns for each rank, it gathers the patches of that rank's locations") {
+  Index const kept = 13, ranks = 3, block = 16;  // locations of the ranks: 5, 4, 4 of each image
+  Tiling const tiling{images * 5 * ranks, 2, block * ranks, block * ranks, ranks};
+  Columns columns(static_cast<std::size_t>(tiling.tiles * tiling.width), -1);
+  std::vector<std::vector<Index>> const locations{{0, 1, 2, 3, 4}, {5, 6, 7, 8}, {9, 10, 11, 12}};
+  for (Index rank = 0; rank < ranks; ++rank) {
+    Index own_row = 0;
+    for (Index b = 0; b < images; ++b)
+      for (Index location : locations[static_cast<std::size_t>(rank)]) {
+        columns[static_cast<std::size_t>(own_row / block * tiling.width + rank * block + own_row % block)] =
+            b * kept + location;
+        ++own_row;
+      }
+  }
+  check_patches(tiling, {images, Shares::even(kept, ranks), 0}, some_locations(kept), columns);
 }
 
 namespace {

@@ -2,6 +2,7 @@
 
 #include <dchag/channels/tile.hpp>
 #include <dchag/core/context.hpp>
+#include <dchag/parallel/shares.hpp>
 
 namespace dchag::channels {
 
@@ -13,28 +14,75 @@ struct PatchGrid {
   Index locations() const { return (height / patch) * (width / patch); }
 };
 
-/// Gathers the patches [channels, P, pitch] of one tile from images [B, C, H, W]. Row n is location keep[n] of image
-/// n / per_image, where keep [B, per_image] lists the locations wanted; without it (null) all of them in order. Padding
-/// rows become zero.
+/// Which rows a tiling has: all of them in one block, or each rank's own in a block of its own.
+struct TileRows {
+  Index images;
+  Shares shares;  // of the rows of an image
+  Index rank;     // whose rows the first block has
+
+  KOKKOS_FUNCTION Index count(Index of_rank) const { return images * shares.count(of_rank); }
+  KOKKOS_FUNCTION OwnRows of(Index of_rank) const {
+    return {shares.extent, shares.first(of_rank), shares.count(of_rank)};
+  }
+};
+
+/// Of each column of each tile the image, -1 for padding, and where in a channel of it the patch begins.
+struct PatchPlaces {
+  Index *image = nullptr, *corner = nullptr;  // [tiles, width]
+
+  PatchPlaces of_tile(Tiling const& tiling, Index tile) const {
+    return {image + tile * tiling.width, corner + tile * tiling.width};
+  }
+};
+
+/// Finds the patches of a batch. Row n is location keep[n] of image n / per_image, where keep [B, per_image] lists the
+/// locations wanted; without it (null) all of them in order.
+template <class Space>
+void find_patches(Context<Space> const& context, PatchGrid const& grid, Tiling const& tiling, TileRows const& rows,
+                  Index const* keep, Index per_image, PatchPlaces const& places) {
+  Index const width = tiling.width, block = tiling.block(), p = grid.patch, across = grid.width / p;
+  Index const row_pixels = grid.width;
+  context.loop(
+      "dchag::channels::find_patches", tiling.tiles * width, KOKKOS_LAMBDA(Index item) {
+        Index const rank = rows.rank + item % width / block, own_row = item / width * block + item % block;
+        bool const padding = own_row >= rows.count(rank);
+        Index const n = padding ? 0 : rows.of(rank).row(own_row);
+        Index const location = padding ? 0 : keep != nullptr ? keep[n] : n % per_image;
+        places.image[item] = padding ? -1 : n / per_image;
+        places.corner[item] = location / across * p * row_pixels + location % across * p;
+      });
+}
+
+/// Whether an image lacks the c-th of the channels that a rank owns.
+struct AbsentChannels {
+  int const* present = nullptr;  // [B, channels of all ranks]; null: it lacks none
+  Index const* own = nullptr;    // [channels of this rank] among all
+  Index all = 0;
+
+  KOKKOS_INLINE_FUNCTION bool operator()(Index image, Index c) const {
+    return present != nullptr && present[image * all + own[c]] == 0;
+  }
+};
+
+/// Gathers the patches [channels, P, pitch] of one tile from images [B, C, H, W]. Padding rows become zero, and so do
+/// the patches of channels that an image lacks, whatever its memory holds: where `absent` says so.
 template <class T, class Space>
-void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling const& tiling, Index tile,
-                    T const* images, Index const* keep, Index per_image, T* patches) {
+void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling const& tiling, T const* images,
+                    PatchPlaces const& places, T* patches, AbsentChannels absent = {}) {
   constexpr int lanes = lane_count<T, Space>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch, rows = tiling.rows, begin = tiling.begin(tile);
-  Index const channels = grid.channels, p = grid.patch, pixels = grid.pixels(), across = grid.width / p;
-  Index const width = grid.width, plane = grid.height * grid.width;
+  Index const blocks = tiling.width / lanes, pitch = tiling.pitch, p = grid.patch, pixels = grid.pixels();
+  Index const channels = grid.channels, width = grid.width, plane = grid.height * grid.width;
   context.loop(
       "dchag::channels::gather_patches", channels * blocks, KOKKOS_LAMBDA(Index item) {
         Index const first = item % blocks * lanes, c = item / blocks;
-        Index const valid = Kokkos::max<Index>(0, Kokkos::min<Index>(lanes, rows - begin - first));
         T* const to = patches + c * pixels * pitch + first;
         for (int lane = 0; lane < lanes; ++lane) {
-          Index const n = begin + first + lane;
-          Index const location = lane >= valid ? 0 : keep != nullptr ? keep[n] : n % per_image;
-          T const* const corner = images + ((lane >= valid ? 0 : n / per_image) * channels + c) * plane +
-                                  location / across * p * width + location % across * p;
+          Index const image = places.image[first + lane];
+          bool const zero = image < 0 || absent(image, c);
+          T const* const corner =
+              images + ((image < 0 ? 0 : image) * channels + c) * plane + places.corner[first + lane];
           for (Index y = 0; y < p; ++y)
-            for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = lane >= valid ? T{0} : corner[y * width + x];
+            for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = zero ? T{0} : corner[y * width + x];
         }
       });
 }

@@ -9,24 +9,34 @@ namespace dchag {
 
 /// How the rows (image, location) of a batch are cut into tiles. Inside a tile the row is the fastest index of every
 /// array: patches [channels, P, pitch], tokens [tokens, D, pitch]. Only the first `width` of `pitch` entries are used;
-/// rows beyond `rows` are padding, whose patches and gradients are zero. The pitch is an odd number of vector
+/// what is beyond the rows is padding, whose patches and gradients are zero. The pitch is an odd number of vector
 /// registers, so that walking down a column does not fall on the same few cache sets.
+///
+/// Where every rank of a group is to get the tokens of its own rows, a tile has as many blocks of columns as there are
+/// ranks, side by side: the next rows of each.
 struct Tiling {
   Index rows = 0, tiles = 0, width = 0, pitch = 0;
+  Index blocks = 1;
 
+  /// For that many rows, or where there are several blocks for that many in each.
   template <class T, class Space>
-  static Tiling of(Index rows) {
+  static Tiling of(Index rows, Index blocks = 1) {
     constexpr Index lanes = on_host<Space> ? std::max(lane_count<T, Space>, 8) : 32;
-    constexpr Index target = on_host<Space> ? 128 : 4096;
+    Index const target = std::max<Index>((on_host<Space> ? 128 : 4096) / blocks, lanes);
     Tiling tiling;
-    tiling.rows = rows;
+    tiling.rows = rows * blocks;
     tiling.tiles = ceil_div(rows, target);
-    tiling.width = round_up(ceil_div(rows, std::max<Index>(tiling.tiles, 1)), lanes);
-    tiling.tiles = tiling.width > 0 ? ceil_div(rows, tiling.width) : 0;
+    Index const block = round_up(ceil_div(rows, std::max<Index>(tiling.tiles, 1)), lanes);
+    tiling.tiles = block > 0 ? ceil_div(rows, block) : 0;
+    tiling.width = block * blocks;
     tiling.pitch = (tiling.width / lanes) % 2 == 1 ? tiling.width : tiling.width + lanes;
+    tiling.blocks = blocks;
     return tiling;
   }
-  Index begin(Index tile) const { return tile * width; }
+
+  Index block() const { return width / blocks; }
+  /// One block of columns by itself, of which that many rows are used; it begins at column block() * its number.
+  Tiling of_block(Index block_rows) const { return {block_rows, tiles, block(), pitch, 1}; }
 };
 
 /// Bytes of temporaries that the loops over channels aim at: what the caches of a host hold, enough work to fill a

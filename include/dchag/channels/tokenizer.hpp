@@ -17,12 +17,13 @@ namespace dchag::channels {
 template <class T, class Space>
 class Tokenizer {
  public:
-  /// Of `channels` channels those of the ranges, which are no other rank's, or every rank's.
+  /// Of `channels` channels those of the ranges, which are no other rank's; unless `sharing` says that they are every
+  /// rank's.
   Tokenizer(Parameters<T, Space>& parameters, Index channels, Index embed, Index patch_pixels,
-            std::vector<Range> const& own, bool on_every_rank = false)
+            std::vector<Range> const& own, Sharing sharing = Sharing::divided)
       : embed_(embed), patch_(patch_pixels) {
     auto const rows_of = [&](Index size) {
-      return on_every_rank ? Placement{} : Placement::divided(1, channels, size, own);
+      return sharing == Sharing::divided ? Placement::divided(1, channels, size, own) : Placement{sharing};
     };
     weight_ = &parameters.add("tokenizer.weight", {channels, embed, patch_},
                               normal(std::sqrt(2.0 / static_cast<double>(embed + patch_))), rows_of(embed * patch_));

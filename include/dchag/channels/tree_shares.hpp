@@ -9,6 +9,7 @@ namespace dchag::channels {
 
 /// One unit of a level as one rank of a replica sees it.
 struct UnitPlace {
+  Index begin = 0;             // its first token among all of the level
   Index first = 0, count = 0;  // of its tokens those that this rank holds, among all that this rank holds in the level
   bool shared = false;         // tokens of several ranks, or the last unit: evaluated by all ranks together
   bool runs = false;           // this rank takes part
@@ -34,7 +35,8 @@ inline std::vector<Index> begins_of(Groups const* levels, std::size_t count) {
 /// of the last unit goes to every rank.
 struct TreeShares {
   struct Level {
-    Index held = 0;  // tokens that this rank holds
+    Index held = 0;             // tokens that this rank holds
+    std::vector<Index> tokens;  // which they are, among all of the level
     std::vector<UnitPlace> units;
   };
   std::vector<Level> levels;
@@ -51,12 +53,14 @@ struct TreeShares {
         UnitPlace unit;
         unit.holders.assign(owners.begin() + begin[g], owners.begin() + begin[g + 1]);
         unit.owner = unit.holders.front();
+        unit.begin = begin[g];
         unit.first = level.held;
         unit.shared = ranks > 1 && &begin == &begins.back();
-        for (int holder : unit.holders) {
-          unit.count += holder == rank ? 1 : 0;
-          unit.shared |= holder != unit.owner;
+        for (std::size_t t = 0; t < unit.holders.size(); ++t) {
+          if (unit.holders[t] == rank) level.tokens.push_back(begin[g] + static_cast<Index>(t));
+          unit.shared |= unit.holders[t] != unit.owner;
         }
+        unit.count = static_cast<Index>(level.tokens.size()) - level.held;
         unit.runs = unit.shared || unit.owner == rank;
         if (unit.owner == rank) unit.result = results_held++;
         level.held += unit.count;

@@ -15,10 +15,12 @@ struct Evaluate;
 struct Parallel;
 struct Precision;
 struct Recompute;
+struct Missing;
 struct Space;
 }  // namespace role
 
-/// A template argument of a model: Partition, Tree, Join, Evaluate, Parallel, Precision, Recompute or Space.
+/// A template argument of a model: Partition, Tree, Join, Evaluate, Parallel, Precision, Recompute, Missing or
+/// Space.
 template <class P>
 concept Policy = requires {
   typename P::role;
@@ -96,6 +98,27 @@ template <RecomputePolicy What>
 struct Recompute {
   using role = role::Recompute;
   static constexpr bool blocks = What::blocks, front_end = What::front_end;
+};
+
+/// What a Linear unit does where an image lacks some of its tokens: out = bias + (n / n') sum of w_c t_c over the n' of n
+/// tokens that are present, which tokens lost at random leave right on average (as dropout does); or an error. Where a
+/// unit has none of its tokens, its own token is absent one level up, whatever this says.
+struct Renormalize {
+  static constexpr bool renormalizes = true;
+};
+struct Refuse {
+  static constexpr bool renormalizes = false;
+};
+
+template <class What>
+concept MissingPolicy = requires {
+  { What::renormalizes } -> std::convertible_to<bool>;
+};
+
+template <MissingPolicy What>
+struct Missing {
+  using role = role::Missing;
+  using policy = What;
 };
 
 }  // namespace dchag

@@ -51,8 +51,9 @@ struct TransformerConfig {
 ///
 /// Where blocks are recomputed, each keeps only its input for the backward pass, which runs it forward again.
 ///
-/// The ranks of a group share the work as the strategy says. All of them call forward, evaluate and backward with the
-/// same whole rows, and all get the same whole rows.
+/// The ranks of a group share the work as the strategy says. All of them call forward, evaluate and backward together.
+/// Whole rows are the same on every rank; where the strategy divides rows, a rank's own are those of own_locations(),
+/// else all.
 template <class T, class Space, bool recompute_blocks = false, ModelStrategy Strategy = Tensor>
 class Encoder {
  public:
@@ -74,13 +75,44 @@ class Encoder {
 
   TransformerConfig const& config() const { return config_; }
 
+  /// Whether ranks have own rows at all.
+  bool divides_rows() const { return Spread::divides_rows && spread_.locations().group.size() > 1; }
+  /// Which of [images * locations] rows are this rank's.
+  SharedLocations own_locations(Index rows, Index images) {
+    if (!divides_rows()) return {Communicator(), images, Shares::even(rows / images, 1)};
+    spread_.begin(rows, images);
+    return spread_.locations();
+  }
+  /// Room for the own rows of x: x itself where these are all, else pushed.
+  Rows own_rows(Context<Space> const& context, Rows x, Index images) {
+    if (!divides_rows()) return x;
+    return context.workspace().template push<T**>(own_locations(x.rows, images).own_rows(), x.columns);
+  }
+
   /// x [images * locations, embed], rows by image, becomes norm(blocks(x)). What is kept stays on the workspace until
   /// backward.
   void forward(Context<Space> const& context, Rows x, Index images) {
+    whole_mark_ = context.workspace().mark();
+    own_ = take(context, x, images);
+    forward(context, own_, x, images);
+  }
+  void evaluate(Context<Space> const& context, Rows x, Index images) {
+    auto scope = context.workspace().scope();
+    evaluate(context, take(context, x, images), x, images);
+  }
+  /// g, the gradient of the result, becomes that of the input; the gradients of all parameters are added to.
+  void backward(Context<Space> const& context, Rows g) {
+    Rows const own = divides_rows() ? own_ : g;
+    backward(context, g, own);
+    finish(context, own, g);
+    context.workspace().release(whole_mark_);
+  }
+
+  /// From own rows, which are used up, to whole x, which may be the same.
+  void forward(Context<Space> const& context, Rows own, Rows x, Index images) {
     Phase const phase("dchag::encoder::forward");
-    check(x, images);
+    begin(own, x, images);
     mark_ = context.workspace().mark();
-    Rows const own = begin(context, x, images);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       auto const use = this->use(context, i, Pass::forward);
       blocks_[i].forward(context, own, images);
@@ -91,11 +123,9 @@ class Encoder {
   }
 
   /// The same, keeping nothing.
-  void evaluate(Context<Space> const& context, Rows x, Index images) {
+  void evaluate(Context<Space> const& context, Rows own, Rows x, Index images) {
     Phase const phase("dchag::encoder::evaluate");
-    check(x, images);
-    auto whole = context.workspace().scope();
-    Rows const own = begin(context, x, images);
+    begin(own, x, images);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       auto const use = this->use(context, i, Pass::forward);
       auto scope = context.workspace().scope();
@@ -107,10 +137,10 @@ class Encoder {
     finish(context, own, x);
   }
 
-  /// g, the gradient of the result, becomes that of the input; the gradients of all parameters are added to.
-  void backward(Context<Space> const& context, Rows g) {
+  /// From the whole gradient of the result to that of the own rows, which may be the same; the gradients of all
+  /// parameters are added to.
+  void backward(Context<Space> const& context, Rows g, Rows own) {
     Phase const phase("dchag::encoder::backward");
-    Rows const own = divides_rows() ? Rows(own_) : g;
     if (divides_rows()) layers::take_locations(context, spread_.locations(), g, own);
     {
       auto const use = this->use(context, blocks_.size(), Pass::backward);
@@ -120,7 +150,6 @@ class Encoder {
       auto const use = this->use(context, i, Pass::backward);
       blocks_[i].backward(context, own);
     }
-    finish(context, own, g);
     context.workspace().release(mark_);
   }
 
@@ -132,15 +161,18 @@ class Encoder {
     return parameters_->use(context, first_unit_ + static_cast<Index>(i), pass);
   }
 
-  bool divides_rows() const { return Spread::divides_rows && spread_.locations().group.size() > 1; }
-
-  /// This rank's own rows of x: x itself, or pushed.
-  Rows begin(Context<Space> const& context, Rows x, Index images) {
+  Rows take(Context<Space> const& context, Rows x, Index images) {
+    check(x, images);
+    Rows const own = own_rows(context, x, images);
+    if (divides_rows()) layers::take_locations(context, spread_.locations(), x, own);
+    return own;
+  }
+  void begin(Rows own, Rows x, Index images) {
+    check(x, images);
     spread_.begin(x.rows, images);
-    if (!divides_rows()) return x;
-    own_ = context.workspace().template push<T**>(spread_.locations().own_rows(), x.columns);
-    layers::take_locations(context, spread_.locations(), x, Rows(own_));
-    return own_;
+    Index const rows = divides_rows() ? spread_.locations().own_rows() : x.rows;
+    require(own.rows == rows && own.columns == x.columns, "encoder: ", own.rows, " own rows of ", own.columns,
+            " numbers, expected ", rows, " of ", x.columns);
   }
   /// x = the rows of all ranks.
   void finish(Context<Space> const& context, Rows own, Rows x) const {
@@ -181,8 +213,8 @@ class Encoder {
   Index first_unit_;
   std::deque<Block> blocks_;
   layers::LayerNorm<T, Space> norm_;
-  std::size_t mark_ = 0;
-  View<T**, Space> own_;  // [own rows, embed]: the residual stream, where rows are divided
+  std::size_t mark_ = 0, whole_mark_ = 0;
+  Rows own_{nullptr, 0, 0};  // where whole rows were given and rows are divided: the residual stream
 };
 
 }  // namespace dchag

@@ -9,6 +9,7 @@
 #include <dchag/models/settings.hpp>
 #include <dchag/parallel/shard.hpp>
 #include <string>
+#include <vector>
 
 namespace dchag {
 
@@ -19,6 +20,8 @@ struct MaskedAutoencoderConfig {
   double mlp_ratio = 4;
   double mask_ratio = 0.75;  // share of the locations that are hidden
   TransformerConfig decoder{.embed = 128, .heads = 8, .depth = 2};
+  // What the channels are, in the order of the images; empty: they have no names.
+  std::vector<Channel> channel_list{};
 
   Index locations() const { return (height / patch) * (width / patch); }
   Index kept() const { return locations() - static_cast<Index>(mask_ratio * static_cast<double>(locations())); }
@@ -27,17 +30,19 @@ struct MaskedAutoencoderConfig {
   Json::Object json() const {
     Json::Object const inner{
         {"embed", decoder.embed}, {"heads", decoder.heads}, {"depth", decoder.depth}, {"mlp_ratio", decoder.mlp_ratio}};
-    return {{"task", "masked_autoencoder"},
-            {"channels", channels},
-            {"height", height},
-            {"width", width},
-            {"patch", patch},
-            {"embed", embed},
-            {"heads", heads},
-            {"depth", depth},
-            {"mlp_ratio", mlp_ratio},
-            {"mask_ratio", mask_ratio},
-            {"decoder", inner}};
+    Json::Object json{{"task", "masked_autoencoder"},
+                      {"channels", channels},
+                      {"height", height},
+                      {"width", width},
+                      {"patch", patch},
+                      {"embed", embed},
+                      {"heads", heads},
+                      {"depth", depth},
+                      {"mlp_ratio", mlp_ratio},
+                      {"mask_ratio", mask_ratio},
+                      {"decoder", inner}};
+    detail::add_channels(json, "channel_list", channel_list);
+    return json;
   }
   /// Throws Error where a field is absent or of the wrong kind; other fields are passed over.
   static MaskedAutoencoderConfig from(Json const& json) {
@@ -53,13 +58,14 @@ struct MaskedAutoencoderConfig {
             size(json, "depth"),
             number(json, "mlp_ratio"),
             number(json, "mask_ratio"),
-            {size(inner, "embed"), size(inner, "heads"), size(inner, "depth"), number(inner, "mlp_ratio")}};
+            {size(inner, "embed"), size(inner, "heads"), size(inner, "depth"), number(inner, "mlp_ratio")},
+            channels_from(json, "channel_list")};
   }
 };
 
 /// Reconstructs all channels at hidden locations from the visible ones (masked autoencoding, arXiv 2111.06377). The
 /// locations are chosen first: hidden ones are neither tokenized nor aggregated. The loss is the mean squared error
-/// over hidden locations.
+/// over hidden locations: of each image over the channels that it has, then over the images.
 template <Policy... Policies>
 requires OnePolicyPerRole<Policies...>
 class MaskedAutoencoder {
@@ -75,6 +81,9 @@ class MaskedAutoencoder {
   struct Batch {
     View<Scalar const****, Space> images;  // [B, own channels, height, width]: see own_channels()
     View<Index const**, Space> keep;       // [B, kept], the visible locations of each image, all different
+    // [B, channels of all ranks], the same on every rank: zero where an image lacks a channel, whose memory may then be
+    // anything, NaN too. None: no image lacks any. A Trainer is told by plan() that such batches will come.
+    View<unsigned char const**, Space> present{};
 
     Index size() const { return static_cast<Index>(images.extent(0)); }
   };
@@ -85,8 +94,10 @@ class MaskedAutoencoder {
         config_(config),
         front_end_(
             begin(parameters_, "front_end"), grid(), config.embed, config.heads, mesh.model(),
-            channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size())),
-        position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02))),
+            channels::owners_of<typename Set::Partition>(config.channels, options.channel_costs, mesh.model().size()),
+            Set::delivery),
+        position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02),
+                                   front_end_.delivers_own_rows() ? Placement::summed() : Placement{})),
         encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
         decoder_embed_(begin(parameters_, "decoder"), "decoder_embed", config.embed, config.decoder.embed),
         mask_token_(&parameters_.add("mask_token", {1, 1, config.decoder.embed}, normal(0.02))),
@@ -99,6 +110,8 @@ class MaskedAutoencoder {
             ": expected 0 <= mask_ratio < 1");
     require(config.kept() < grid().locations(), "mask_ratio = ", config.mask_ratio, " hides none of ",
             grid().locations(), " locations: use a larger ratio or a smaller patch");
+    check_channel_list("channel_list", config.channel_list, config.channels);
+    front_end_.name_channels(detail::names_of(config.channel_list));
     detail::check_same_model(mesh, config_json(), options);
     if (!options.storage) return;
     shard<typename Set::Parallel::Shard>(parameters_, mesh_);
@@ -129,13 +142,15 @@ class MaskedAutoencoder {
     Index const images = batch.size(), locations = grid().locations(), kept = config_.kept(), hidden = locations - kept;
     Sorted const sorted = sort(context, batch);
     Rows const full = workspace.template push<Scalar**>(images * locations, config_.decoder.embed);
+    auto const where = encoder_.own_locations(images * kept, images);
     {
       auto const use = this->use(context, *position_, Pass::forward);
-      front_end_.forward(context, batch.images.data(), batch.keep.data(), kept, images);
+      front_end_.forward(context, batch.images.data(), batch.keep.data(), kept, images, batch.present, where);
     }
     Rows const x = workspace.template push<Scalar**>(images * kept, config_.embed);
-    add_position(context, batch.keep.data(), x);
-    encoder_.forward(context, x, images);
+    Rows const own = encoder_.own_rows(context, x, images);
+    add_position(context, batch.keep.data(), where.rows(), own);
+    encoder_.forward(context, own, x, images);
     decode_input(context, images, sorted, x, full);
     decoder_.forward(context, full, images);
     double loss = 0;
@@ -162,11 +177,11 @@ class MaskedAutoencoder {
                            decoder_position_->gradients);
       decoder_embed_.backward(context, x, visible, x);
     }
-    encoder_.backward(context, x);
+    encoder_.backward(context, x, own);
     auto const use = this->use(context, *position_, Pass::backward);
-    detail::pull_kept_position(context, images, locations, config_.embed, sorted.slot,
-                               static_cast<Scalar const*>(x.data), position_->gradients);
-    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(x.data),
+    detail::pull_kept_position(context, images, where.rows(), locations, config_.embed, sorted.slot,
+                               static_cast<Scalar const*>(own.data), position_->gradients);
+    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(own.data),
                               front_end_.out());
     front_end_.backward(context, front_end_.out());
     return loss;
@@ -190,7 +205,8 @@ class MaskedAutoencoder {
     return error(context, batch, sorted, 0.0, pixels);
   }
 
-  /// The reconstruction [B, own channels, height, width] of all locations, visible ones too.
+  /// The reconstruction [B, own channels, height, width] of all locations, visible ones too, and of all channels, those
+  /// too that an image lacks.
   void predict(Context<Space> const& context, Batch const& batch, View<Scalar****, Space> const& prediction) {
     check(batch);
     detail::check_images("prediction", prediction, batch.size(), own_grid().channels, config_.height, config_.width);
@@ -202,9 +218,10 @@ class MaskedAutoencoder {
     detail::rows_to_images(context, own_grid(), images, pixels.data, prediction.data(), false);
   }
 
-  /// The encoder's answer [B, locations, embed], on every rank, to whole images [B, own channels, height, width].
+  /// The encoder's answer [B, locations, embed], on every rank, to whole images [B, own channels, height, width], of
+  /// which `present` says what they lack, as in a Batch.
   void features(Context<Space> const& context, View<Scalar const****, Space> const& images,
-                View<Scalar***, Space> const& out) {
+                View<Scalar***, Space> const& out, View<unsigned char const**, Space> const& present = {}) {
     auto scope = context.workspace().scope();
     Index const count = static_cast<Index>(images.extent(0)), locations = grid().locations();
     detail::check_images("images", images, count, own_grid().channels, config_.height, config_.width);
@@ -212,14 +229,9 @@ class MaskedAutoencoder {
                 static_cast<Index>(out.extent(2)) == config_.embed,
             "features: out is [", out.extent(0), ", ", out.extent(1), ", ", out.extent(2), "], expected [", count, ", ",
             locations, ", ", config_.embed, "]");
-    Rows const x(out.data(), count * locations, config_.embed);
-    {
-      auto inner = context.workspace().scope();
-      auto const use = this->use(context, *position_, Pass::forward);
-      front_end_.evaluate(context, images.data(), nullptr, locations, count);
-      add_position(context, nullptr, x);
-    }
-    encoder_.evaluate(context, x, count);
+    detail::check_present(present, count, config_.channels);
+    evaluate_encoder(context, images.data(), nullptr, present, locations, count,
+                     Rows(out.data(), count * locations, config_.embed));
   }
 
   /// The front end's choices, for reports.
@@ -253,14 +265,18 @@ class MaskedAutoencoder {
   double error(Context<Space> const& context, Batch const& batch, Sorted const& sorted, double slope,
                Rows pixels) const {
     Index const hidden = grid().locations() - config_.kept();
+    auto scope = context.workspace().scope();
+    Scalar const* const shares = detail::channel_shares<Scalar>(context, batch.present, own_grid().channels,
+                                                                front_end_.own_channels_on_device());
     double const own = detail::reconstruction_error(context, own_grid(), batch.size() * hidden, hidden, sorted.hidden,
-                                                    batch.images.data(), slope, pixels.data);
+                                                    batch.images.data(), slope, pixels.data, shares);
     if (context.dry() || front_end_.group().size() == 1) return own;
     return front_end_.group().all_reduce(own * static_cast<double>(own_grid().channels)) /
            static_cast<double>(config_.channels);
   }
 
   void check(Batch const& batch) const {
+    detail::check_present(batch.present, batch.size(), config_.channels);
     detail::check_images("images", batch.images, batch.size(), own_grid().channels, config_.height, config_.width);
     require(static_cast<Index>(batch.keep.extent(0)) == batch.size() &&
                 static_cast<Index>(batch.keep.extent(1)) == config_.kept(),
@@ -286,11 +302,25 @@ class MaskedAutoencoder {
     auto const use = this->use(context, prediction_.weight(), Pass::forward);
     prediction_.forward(context, rows, pixels);
   }
-  void add_position(Context<Space> const& context, Index const* keep, Rows x) const {
+  void add_position(Context<Space> const& context, Index const* keep, OwnRows const& rows, Rows own) const {
     auto const use = this->use(context, *position_, Pass::forward);
     channels::rows_from_tiles(
         context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()),
-        detail::PositionOfKept<Scalar>{position_->values, keep, grid().locations(), config_.embed}, x.data);
+        detail::PositionOfKept<Scalar>{position_->values, keep, grid().locations(), config_.embed, rows}, own.data);
+  }
+  /// x [images * per_image, embed], the encoder's answer on every rank, keeping nothing.
+  void evaluate_encoder(Context<Space> const& context, Scalar const* pixels, Index const* keep,
+                        View<unsigned char const**, Space> const& present, Index per_image, Index images, Rows x) {
+    auto scope = context.workspace().scope();
+    Rows const own = encoder_.own_rows(context, x, images);
+    {
+      auto inner = context.workspace().scope();
+      auto const where = encoder_.own_locations(x.rows, images);
+      auto const use = this->use(context, *position_, Pass::forward);
+      front_end_.evaluate(context, pixels, keep, per_image, images, present, where);
+      add_position(context, keep, where.rows(), own);
+    }
+    encoder_.evaluate(context, own, x, images);
   }
 
   /// What the decoder sees: projected encoder rows x at visible locations, the mask token elsewhere, and positions.
@@ -310,13 +340,7 @@ class MaskedAutoencoder {
     Rows const full = context.workspace().template push<Scalar**>(images * grid().locations(), config_.decoder.embed);
     auto scope = context.workspace().scope();
     Rows const x = context.workspace().template push<Scalar**>(images * config_.kept(), config_.embed);
-    {
-      auto inner = context.workspace().scope();
-      auto const use = this->use(context, *position_, Pass::forward);
-      front_end_.evaluate(context, batch.images.data(), batch.keep.data(), config_.kept(), images);
-      add_position(context, batch.keep.data(), x);
-    }
-    encoder_.evaluate(context, x, images);
+    evaluate_encoder(context, batch.images.data(), batch.keep.data(), batch.present, config_.kept(), images, x);
     decode_input(context, images, sorted, x, full);
     decoder_.evaluate(context, full, images);
     return full;
@@ -325,7 +349,8 @@ class MaskedAutoencoder {
   Mesh mesh_;
   Config config_;
   Parameters<Scalar, Space> parameters_;
-  FrontEnd<Scalar, Space, typename Set::Tree, typename Set::Order, Set::Recompute::front_end, typename Set::Join>
+  FrontEnd<Scalar, Space, typename Set::Tree, typename Set::Order, Set::Recompute::front_end, typename Set::Join,
+           typename Set::Missing>
       front_end_;
   Parameter<Scalar, Space>* position_;
   Encoder<Scalar, Space, Set::Recompute::blocks, typename Set::Parallel::Model> encoder_;

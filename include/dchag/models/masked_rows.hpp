@@ -2,6 +2,7 @@
 
 #include <dchag/core/context.hpp>
 #include <dchag/core/types.hpp>
+#include <dchag/parallel/shares.hpp>
 
 // Between the rows of visible locations, which a masked autoencoder's encoder sees, and those of all locations, which
 // its decoder sees.
@@ -28,13 +29,16 @@ Index sort_locations(Context<Space> const& context, Index images, Index location
       });
 }
 
+/// What is added to token (n, e) of a rank's own rows.
 template <class T>
 struct PositionOfKept {
   T const* position;  // [L, D]
   Index const* keep;  // [B, kept], or null for all locations in order
   Index locations, embed;
+  OwnRows rows;
 
-  KOKKOS_FUNCTION T operator()(Index n, Index e) const {
+  KOKKOS_FUNCTION T operator()(Index own, Index e) const {
+    Index const n = rows.row(own);
     return position[(keep == nullptr ? n % locations : keep[n]) * embed + e];
   }
 };
@@ -75,15 +79,15 @@ void pull_fill_in(Context<Space> const& context, Index images, Index locations, 
       });
 }
 
-/// position[l, e] += sum of the gradients of the encoder's rows that sit at location l.
+/// position[l, e] += sum of the gradients of the encoder's own rows that sit at location l.
 template <class T, class Space>
-void pull_kept_position(Context<Space> const& context, Index images, Index locations, Index embed, Index const* slot,
-                        T const* gradient, T* position) {
+void pull_kept_position(Context<Space> const& context, Index images, OwnRows const& rows, Index locations, Index embed,
+                        Index const* slot, T const* gradient, T* position) {
   context.loop(
       "dchag::masked_autoencoder::pull_kept_position", locations, KOKKOS_LAMBDA(Index l) {
         for (Index b = 0; b < images; ++b) {
-          Index const row = slot[b * locations + l];
-          for (Index e = 0; row >= 0 && e < embed; ++e) position[l * embed + e] += gradient[row * embed + e];
+          Index const row = slot[b * locations + l], own = row < 0 ? -1 : rows.find(row);
+          for (Index e = 0; own >= 0 && e < embed; ++e) position[l * embed + e] += gradient[own * embed + e];
         }
       });
 }

@@ -37,12 +37,33 @@ void rows_to_images(Context<Space> const& context, channels::PatchGrid const& gr
       });
 }
 
-/// The mean over rows and pixels of (prediction - image)^2; the prediction [rows, P channels] becomes slope times
-/// (prediction - image). Row r is location hidden[r] of image r / per_image. Waits for the device; zero in a dry
-/// context.
+/// What each of `count` own channels of an image counts in a mean over all channels that the image has: [B, count],
+/// zero where it lacks the channel, else all channels over those that it has; pushed on the workspace. Null where no
+/// image lacks any.
+template <class T, class Space>
+T const* channel_shares(Context<Space> const& context, View<unsigned char const**, Space> const& present, Index count,
+                        Index const* own) {
+  Index const images = static_cast<Index>(present.extent(0)), all = static_cast<Index>(present.extent(1));
+  if (images == 0) return nullptr;
+  T* const shares = context.workspace().template push<T**>(images, count).data();
+  unsigned char const* const flags = present.data();
+  context.loop(
+      "dchag::models::channel_shares", images, KOKKOS_LAMBDA(Index b) {
+        Index has = 0;
+        for (Index c = 0; c < all; ++c) has += flags[b * all + c] != 0 ? 1 : 0;
+        for (Index k = 0; k < count; ++k)
+          shares[b * count + k] = flags[b * all + own[k]] == 0 ? T{0} : static_cast<T>(all) / static_cast<T>(has);
+      });
+  return shares;
+}
+
+/// The mean over rows and pixels of (prediction - image)^2, each channel times its share [B, channels] where shares are
+/// given; the prediction [rows, P channels] becomes slope times share times (prediction - image). Row r is location
+/// hidden[r] of image r / per_image. Pixels of no share are not read. Waits for the device; zero in a dry context.
 template <class T, class Space>
 double reconstruction_error(Context<Space> const& context, channels::PatchGrid const& grid, Index rows, Index per_image,
-                            Index const* hidden, T const* images, double slope, T* prediction) {
+                            Index const* hidden, T const* images, double slope, T* prediction,
+                            T const* shares = nullptr) {
   Index const p = grid.patch, channels = grid.channels, plane = grid.height * grid.width, width = grid.width;
   PatchOrigin const origin{grid.height, grid.width, p, channels};
   auto scope = context.workspace().scope();
@@ -60,9 +81,17 @@ double reconstruction_error(Context<Space> const& context, channels::PatchGrid c
           T sum = 0;
           for (Index x = 0; x < p; ++x)
             for (Index c = first; c < end; ++c) {
-              T const difference = pixels[x * channels + c] - corner[c * plane + x];
-              sum += difference * difference;
-              pixels[x * channels + c] = step * difference;
+              T& pixel = pixels[x * channels + c];
+              if (shares == nullptr) {
+                T const difference = pixel - corner[c * plane + x];
+                sum += difference * difference;
+                pixel = step * difference;
+              } else {
+                T const share = shares[row / per_image * channels + c];
+                T const difference = share == T{0} ? T{0} : pixel - corner[c * plane + x];
+                sum += share * difference * difference;
+                pixel = step * share * difference;
+              }
             }
           total += static_cast<double>(sum);
         }

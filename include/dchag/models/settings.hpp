@@ -1,11 +1,15 @@
 #pragma once
 
 #include <dchag/channels/automatic.hpp>
+#include <dchag/channels/joint.hpp>
 #include <dchag/channels/partition.hpp>
 #include <dchag/channels/tree.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/policies.hpp>
+#include <dchag/io/channel_catalog.hpp>
 #include <dchag/io/json.hpp>
+#include <dchag/layers/spread.hpp>
+#include <dchag/layers/spread_tensor_sequence.hpp>
 #include <dchag/parallel/agreement.hpp>
 #include <dchag/parallel/mesh.hpp>
 #include <dchag/parallel/strategy.hpp>
@@ -28,6 +32,11 @@ struct Settings {
   using Order = typename find_policy<role::Evaluate, Evaluate<Auto>, Policies...>::order;
   using Parallel = find_policy<role::Parallel, dchag::Parallel<>, Policies...>;
   using Recompute = find_policy<role::Recompute, dchag::Recompute<Nothing>, Policies...>;
+  using Missing = typename find_policy<role::Missing, dchag::Missing<Refuse>, Policies...>::policy;
+
+  /// The front end delivers the rows that the transformer's blocks begin with.
+  static constexpr channels::Delivery delivery =
+      layers::Spread<typename Parallel::Model>::divides_rows ? channels::Delivery::own_rows : channels::Delivery::whole;
 };
 
 /// How a model is built. Without storage it can only be planned: run in contexts that measure.
@@ -55,8 +64,7 @@ inline void check_same_model(Mesh const& mesh, std::string const& config_json, B
   if (mesh.world().size() == 1) return;
   std::vector<ConfigurationField> fields{{"seed", options.seed}, {"storage", options.storage}};
   Json const config = Json::parse(config_json, "configuration of the model");
-  for (auto const& [name, value] : config.object("configuration"))
-    fields.emplace_back(name, value.dump());
+  for (auto const& [name, value] : config.object("configuration")) fields.emplace_back(name, value.dump());
   for (std::size_t c = 0; c < options.channel_costs.size(); ++c)
     fields.emplace_back("channel_costs[" + std::to_string(c) + "]", options.channel_costs[c]);
   check_same(mesh.world(), "model", fields);
@@ -69,6 +77,27 @@ void check_images(char const* field, V const& images, Index batch, Index channel
   require(batch > 0 && extent(0) == batch && extent(1) == channels && extent(2) == height && extent(3) == width,
           "batch: ", field, " is [", extent(0), ", ", extent(1), ", ", extent(2), ", ", extent(3), "], expected [",
           batch > 0 ? batch : 1, ", ", channels, ", ", height, ", ", width, "]");
+}
+
+/// The names of channels.
+inline std::vector<std::string> names_of(std::vector<Channel> const& list) {
+  std::vector<std::string> names;
+  for (Channel const& channel : list) names.push_back(channel.name);
+  return names;
+}
+
+/// Adds a field of channels, unless they have no names.
+inline void add_channels(Json::Object& json, char const* field, std::vector<Channel> const& list) {
+  if (!list.empty()) json.emplace_back(field, channels_json(list));
+}
+
+/// Throws unless `present` is [batch, channels] or says nothing.
+template <class V>
+void check_present(V const& present, Index batch, Index channels) {
+  require(present.extent(0) == 0 ||
+              (static_cast<Index>(present.extent(0)) == batch && static_cast<Index>(present.extent(1)) == channels),
+          "batch: present is [", present.extent(0), ", ", present.extent(1), "], expected [", batch, ", ", channels,
+          "], of all ranks' channels, or nothing where no image lacks any");
 }
 
 }  // namespace detail

@@ -35,6 +35,7 @@ class AttentionLeaf {
   }
   Order order() const { return order_; }
 
+  bool gathers() const { return false; }
   Index kept_per_row() {
     if (size_.channels == 0) return attention_.kept_without_tokens();
     Index kept = 0;
@@ -46,13 +47,15 @@ class AttentionLeaf {
     if (size_.channels == 0) return;
     with_leaf([&](auto& leaf) { leaf.prepare(context); });
   }
-  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out) {
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out,
+               PresentTokens<T> const& present = {}) {
     if (size_.channels == 0) return attention_.forward_without_tokens(context, tiling, kept, out);
-    with_leaf([&](auto& leaf) { leaf.forward(context, tiling, x, kept, out); });
+    with_leaf([&](auto& leaf) { leaf.forward(context, tiling, x, kept, out, present); });
   }
-  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient) {
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient,
+                PresentTokens<T> const& present = {}) {
     if (size_.channels == 0) return attention_.backward_without_tokens(context, tiling, kept, gradient);
-    with_leaf([&](auto& leaf) { leaf.backward(context, tiling, x, kept, gradient); });
+    with_leaf([&](auto& leaf) { leaf.backward(context, tiling, x, kept, gradient, present); });
   }
   void finish(Context<Space> const& context) {
     if (size_.channels == 0) return;

@@ -129,7 +129,8 @@ class MaterializedLeaf {
   }
   void finish(Context<Space> const& context) const { attention_->finish_query(context, dkappa_); }
 
-  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out) const {
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out,
+               PresentTokens<T> const& present) const {
     Index const c = group_.count, heads = attention_->heads(), width = attention_->width();
     auto const [t, k, v, a, z] = parts(tiling, kept);
     tokenizer_->project(context, tiling, group_.first, c, x, t);
@@ -141,15 +142,15 @@ class MaterializedLeaf {
     auto scope = context.workspace().scope();
     T* const max = context.workspace().template push<T**>(heads, tiling.pitch).data();
     T* const normalizer = context.workspace().template push<T**>(heads, tiling.pitch).data();
-    kernels::softmax(context, tiling, c, heads, a, max, normalizer);
+    kernels::softmax_of_present(context, tiling, c, heads, present, a, max, normalizer);
     detail::weigh_values(context, tiling, c, heads, width, static_cast<T const*>(a), static_cast<T const*>(v), z);
     T const* const share = attention_->join(context, tiling, true, max, normalizer, z);
     if (share != nullptr) detail::scale_by_share(context, tiling, c, heads, 1, share, a);
     attention_->project(context, tiling, false, z, out);
   }
 
-  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept,
-                T const* gradient) const {
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient,
+                PresentTokens<T> const&) const {
     using linalg::Op;
     Index const c = group_.count, heads = attention_->heads(), embed = attention_->embed(), width = attention_->width();
     Index const pitch = tiling.pitch, features = attention_->features();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <dchag/channels/evaluate/absent_tokens.hpp>
 #include <dchag/channels/evaluate/kernels.hpp>
 #include <dchag/channels/tokenizer.hpp>
 #include <dchag/channels/units/query_attention.hpp>
@@ -36,17 +37,19 @@ class PatchScores {
   }
 
   /// Attention weights a [c, h, pitch]; leaves the maximum and the normalizer [h, pitch].
-  void weights(Context<Space> const& context, Tiling const& tiling, T const* x, T* max, T* normalizer, T* a) const {
+  void weights(Context<Space> const& context, Tiling const& tiling, T const* x, PresentTokens<T> const& present, T* max,
+               T* normalizer, T* a) const {
     kernels::scores<T>(context, tiling, group_.count, attention_->heads(), tokenizer_->patch(), x, r_, sigma_, nullptr,
                        nullptr, a);
-    kernels::softmax(context, tiling, group_.count, attention_->heads(), a, max, normalizer);
+    kernels::softmax_of_present(context, tiling, group_.count, attention_->heads(), present, a, max, normalizer);
   }
 
   /// The same weights from the maximum and the normalizer.
-  void weights_again(Context<Space> const& context, Tiling const& tiling, T const* x, T const* max, T const* normalizer,
-                     T* a) const {
+  void weights_again(Context<Space> const& context, Tiling const& tiling, T const* x, PresentTokens<T> const& present,
+                     T const* max, T const* normalizer, T* a) const {
     kernels::scores<T>(context, tiling, group_.count, attention_->heads(), tokenizer_->patch(), x, r_, sigma_, max,
                        normalizer, a);
+    kernels::hide_absent(context, tiling, group_.count, attention_->heads(), present, T{0}, a);
   }
 
   /// From ds [c, h, pitch]: dr += ds x^T, dsigma += sum of ds over the rows. Without dr where the gradients of W and u

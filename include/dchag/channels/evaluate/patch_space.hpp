@@ -54,7 +54,8 @@ class PatchSpaceLeaf {
     context.fill(reshape<T*, Space>(dg_, embed * c * patch), T{0});
   }
 
-  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out) const {
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out,
+               PresentTokens<T> const& present) const {
     using linalg::Op;
     Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch,
                 patch = tokenizer_->patch();
@@ -62,7 +63,7 @@ class PatchSpaceLeaf {
     auto scope = workspace.scope();
     T *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
     T* const a = workspace.template push<T***>(group_.count, heads, pitch).data();
-    scores_.weights(context, tiling, x, max, normalizer, a);
+    scores_.weights(context, tiling, x, present, max, normalizer, a);
     auto const z_heads = attention_->by_head(tile_matrix(z, embed, tiling));
     linalg::batched_gemm(context, Op::none, Op::none, T{1}, by_head(gamma_, group_.count, 0, group_.count),
                          weights_by_head(tiling, a), T{0}, z_heads);
@@ -79,8 +80,8 @@ class PatchSpaceLeaf {
     attention_->project(context, tiling, true, z, out);
   }
 
-  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept,
-                T const* gradient) const {
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient,
+                PresentTokens<T> const& present) const {
     using linalg::Op;
     Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch,
                 patch = tokenizer_->patch();
@@ -93,7 +94,7 @@ class PatchSpaceLeaf {
     T* const ds = workspace.template push<T***>(group_.count, heads, pitch).data();
     attention_->pull(context, tiling, z, gradient, true, dz, delta);
     auto const dz_heads = attention_->by_head(tile_matrix(dz, embed, tiling));
-    scores_.weights_again(context, tiling, x, max, normalizer, a);
+    scores_.weights_again(context, tiling, x, present, max, normalizer, a);
     auto const gammas = by_head(gamma_, group_.count, 0, group_.count),
                dgammas = by_head(dgamma_, group_.count, 0, group_.count);
     linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, gammas, dz_heads, T{0}, weights_by_head(tiling, ds));

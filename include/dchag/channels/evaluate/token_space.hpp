@@ -25,14 +25,15 @@ class TokenSpaceLeaf {
   void prepare(Context<Space> const& context) { scores_.prepare(context); }
   void finish(Context<Space> const& context) const { scores_.finish(context, through_tokens_); }
 
-  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out) const {
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out,
+               PresentTokens<T> const& present) const {
     Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch;
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
     T *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
     T* const a = workspace.template push<T***>(group_.count, heads, pitch).data();
     T* const sums = keeps_sums() ? z + embed * pitch : workspace.template push<T***>(heads, embed, pitch).data();
-    scores_.weights(context, tiling, x, max, normalizer, a);
+    scores_.weights(context, tiling, x, present, max, normalizer, a);
     Index const chunk = chunk_channels<T, Space>(group_.count, embed * pitch);
     T* const t = workspace.template push<T***>(chunk, embed, pitch).data();
     for (Index c = 0; c < group_.count; c += chunk) {
@@ -48,7 +49,8 @@ class TokenSpaceLeaf {
     attention_->project(context, tiling, true, z, out);
   }
 
-  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient) {
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient,
+                PresentTokens<T> const& present) {
     through_tokens_ = size(tiling.rows).scores_through_tokens();
     using linalg::Op;
     Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch,
@@ -67,7 +69,7 @@ class TokenSpaceLeaf {
     auto const dz_heads = attention_->by_head(tile_matrix(dz, embed, tiling));
     linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, attention_->by_head(attention_->value_weight()),
                          dz_heads, T{0}, head_sums(tiling, y));
-    scores_.weights_again(context, tiling, x, max, normalizer, a);
+    scores_.weights_again(context, tiling, x, present, max, normalizer, a);
     Index const chunk = chunk_channels<T, Space>(group_.count, embed * pitch);
     T* const t = workspace.template push<T***>(chunk, embed, pitch).data();
     T* const dt = through_tokens_ ? workspace.template push<T***>(chunk, embed, pitch).data() : t;

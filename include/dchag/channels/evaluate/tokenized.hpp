@@ -14,19 +14,21 @@ class TokenizedLeaf {
   TokenizedLeaf(Unit& unit, Tokenizer<T, Space>& tokenizer, ChannelGroup group)
       : unit_(&unit), tokenizer_(&tokenizer), group_(group) {}
 
+  bool gathers() const { return unit_->gathers(); }
   Index kept_per_row() const { return unit_->kept_per_row() + (keep_tokens ? group_.count * tokenizer_->embed() : 0); }
   void prepare(Context<Space> const& context) const { unit_->prepare(context); }
   void finish(Context<Space> const& context) const { unit_->finish(context); }
 
-  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out) const {
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out,
+               PresentTokens<T> const& present = {}) const {
     auto scope = context.workspace().scope();
     T* const tokens = keep_tokens ? kept + unit_->kept_per_row() * tiling.pitch : push_tokens(context, tiling);
     tokenize(context, tiling, x, tokens);
-    unit_->forward(context, tiling, tokens, kept, out);
+    unit_->forward(context, tiling, tokens, kept, out, present);
   }
 
-  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept,
-                T const* gradient) const {
+  void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient,
+                PresentTokens<T> const& present = {}) const {
     auto scope = context.workspace().scope();
     T* const dt = push_tokens(context, tiling);
     T const* tokens = kept + unit_->kept_per_row() * tiling.pitch;
@@ -35,7 +37,7 @@ class TokenizedLeaf {
       tokenize(context, tiling, x, again);
       tokens = again;
     }
-    unit_->backward(context, tiling, tokens, kept, gradient, dt);
+    unit_->backward(context, tiling, tokens, kept, gradient, dt, present);
     tokenizer_->pull(context, tiling, group_.first, group_.count, x, dt);
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <dchag/channels/evaluate/absent_tokens.hpp>
 #include <dchag/channels/evaluate/kernels.hpp>
 #include <dchag/channels/units/query_attention.hpp>
 #include <dchag/channels/units/unit.hpp>
@@ -23,7 +24,8 @@ class CrossAttentionUnit {
   void prepare(Context<Space> const& context) { attention_.prepare(context); }
   void finish(Context<Space> const& context) { attention_.finish(context); }
 
-  void forward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T* kept, T* out) {
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T* kept, T* out,
+               PresentTokens<T> const& present = {}) {
     if (tokens_ == 0) return attention_.forward_without_tokens(context, tiling, kept, out);
     Index const heads = attention_.heads(), embed = attention_.embed(), pitch = tiling.pitch;
     auto scope = context.workspace().scope();
@@ -31,7 +33,7 @@ class CrossAttentionUnit {
     T* const sums = context.workspace().template push<T***>(heads, embed, pitch).data();
     T *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
     scores(context, tiling, tokens, s);
-    kernels::softmax(context, tiling, tokens_, heads, s, max, normalizer);
+    kernels::softmax_of_present(context, tiling, tokens_, heads, present, s, max, normalizer);
     kernels::weighted_sum(context, tiling, tokens_, heads, embed, static_cast<T const*>(s), tokens,
                           static_cast<T const*>(nullptr), false, sums);
     linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1},
@@ -42,7 +44,7 @@ class CrossAttentionUnit {
   }
 
   void backward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T const* kept, T const* gradient,
-                T* token_gradients) {
+                T* token_gradients, PresentTokens<T> const& present = {}) {
     using linalg::Op;
     if (tokens_ == 0) return attention_.backward_without_tokens(context, tiling, kept, gradient);
     Index const heads = attention_.heads(), embed = attention_.embed(), pitch = tiling.pitch;
@@ -58,6 +60,7 @@ class CrossAttentionUnit {
     attention_.pull(context, tiling, z, gradient, true, dz, delta);
     scores(context, tiling, tokens, a);
     kernels::weights_again(context, tiling, tokens_, heads, a, max, normalizer);
+    kernels::hide_absent(context, tiling, tokens_, heads, present, T{0}, a);
 
     auto const dz_heads = attention_.by_head(tile_matrix(dz, embed, tiling));
     kernels::weighted_sum(context, tiling, tokens_, heads, embed, static_cast<T const*>(a), tokens, none, false, y);

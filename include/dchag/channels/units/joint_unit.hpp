@@ -36,31 +36,56 @@ class JointUnit {
     gathered_ = true;
   }
 
+  /// Whether forward and backward work on all tokens of the unit, not on this rank's alone.
+  bool gathers() const { return gathered_; }
+
   Index kept_per_row() const { return unit_.kept_per_row() + (gathered_ ? shape_.tokens * shape_.embed : 0); }
   void prepare(Context<Space> const& context) { unit_.prepare(context); }
   void finish(Context<Space> const& context) { unit_.finish(context); }
 
-  /// As TokenUnit says, of this rank's tokens.
-  void forward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T* kept, T* out) {
-    if (!gathered_) return unit_.forward(context, tiling, tokens, kept, out);
+  /// As TokenUnit says, of this rank's tokens; which are present is said of all tokens where they are gathered.
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T* kept, T* out,
+               PresentTokens<T> const& present = {}) {
+    if (!gathered_) return unit_forward(context, tiling, tokens, kept, out, present);
     T* const all = kept + unit_.kept_per_row() * tiling.pitch;
+    Index const at = joint_.delivered_at(tiling);
     joint_.gather(context, tiling, shape_.embed, static_cast<Index>(own_.size()), most_, tokens, shape_.tokens,
                   static_cast<Index const*>(place_.data()), all);
-    unit_.forward(context, tiling, static_cast<T const*>(all), kept, out);
+    unit_forward(context, joint_.delivered(tiling), all + at, kept + at, out + at, present.from_column(at));
   }
   void backward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T const* kept, T const* gradient,
-                T* token_gradients) {
-    if (!gathered_) return unit_.backward(context, tiling, tokens, kept, gradient, token_gradients);
+                T* token_gradients, PresentTokens<T> const& present = {}) {
+    if (!gathered_) return unit_backward(context, tiling, tokens, kept, gradient, token_gradients, present);
     auto scope = context.workspace().scope();
     Index const one = shape_.embed * tiling.pitch;
     T* const all = context.workspace().template push<T*>(shape_.tokens * one).data();
-    unit_.backward(context, tiling, kept + unit_.kept_per_row() * tiling.pitch, kept, gradient, all);
+    Index const at = joint_.delivered_at(tiling);
+    unit_backward(context, joint_.delivered(tiling), kept + unit_.kept_per_row() * tiling.pitch + at, kept + at,
+                  gradient + at, all + at, present.from_column(at));
+    if (joint_.delivers_own_rows())
+      return joint_.give_back(context, tiling, shape_.embed, static_cast<Index>(own_.size()), most_, all, shape_.tokens,
+                              static_cast<Index const*>(place_.data()), token_gradients);
     for (std::size_t k = 0; k < own_.size(); ++k)
       context.copy(reshape<T*, Space>(token_gradients + static_cast<Index>(k) * one, one),
                    reshape<T*, Space>(all + own_[k] * one, one));
   }
 
  private:
+  void unit_forward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T* kept, T* out,
+                    PresentTokens<T> const& present) {
+    if constexpr (PartialUnit<Unit, T, Space>)
+      unit_.forward(context, tiling, tokens, kept, out, present);
+    else
+      unit_.forward(context, tiling, tokens, kept, out);
+  }
+  void unit_backward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T const* kept,
+                     T const* gradient, T* token_gradients, PresentTokens<T> const& present) {
+    if constexpr (PartialUnit<Unit, T, Space>)
+      unit_.backward(context, tiling, tokens, kept, gradient, token_gradients, present);
+    else
+      unit_.backward(context, tiling, tokens, kept, gradient, token_gradients);
+  }
+
   Unit unit_;
   UnitShape shape_;
   bool gathered_ = false;

@@ -20,10 +20,10 @@ struct TokenWeights {
   KOKKOS_INLINE_FUNCTION T& operator[](Index c) const { return weight[index == nullptr ? c : index[c]]; }
 };
 
-/// out[e, n] = sum_c weight[c] tokens[c, e, n] + bias; without bias where it is null.
+/// out[e, n] = sum_c factor[c, n] weight[c] tokens[c, e, n] + bias; without bias or factor where they are null.
 template <class T, class Space>
 void weigh_tokens(Context<Space> const& context, Tiling const& tiling, Index count, Index embed,
-                  TokenWeights<T const> weight, T const* bias, T const* tokens, T* out) {
+                  TokenWeights<T const> weight, T const* bias, T const* factor, T const* tokens, T* out) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
@@ -31,7 +31,11 @@ void weigh_tokens(Context<Space> const& context, Tiling const& tiling, Index cou
       "dchag::channels::weigh_tokens", embed * blocks, KOKKOS_LAMBDA(Index item) {
         Index const e = item / blocks, n = item % blocks * lanes;
         L total = broadcast<L>(bias == nullptr ? T{0} : bias[0]);
-        for (Index c = 0; c < count; ++c) total += load<L>(tokens + (c * embed + e) * pitch + n) * weight[c];
+        for (Index c = 0; c < count; ++c) {
+          L token = load<L>(tokens + (c * embed + e) * pitch + n);
+          if (factor != nullptr) token *= load<L>(factor + c * pitch + n);
+          total += token * weight[c];
+        }
         store(out + e * pitch + n, total);
       });
 }
@@ -40,8 +44,8 @@ void weigh_tokens(Context<Space> const& context, Tiling const& tiling, Index cou
 /// unless it is null) added.
 template <class T, class Space>
 void pull_weighed_tokens(Context<Space> const& context, Tiling const& tiling, Index count, Index embed,
-                         TokenWeights<T const> weight, T const* tokens, T const* gradient, T* token_gradients,
-                         TokenWeights<T> weight_gradient, T* bias_gradient) {
+                         TokenWeights<T const> weight, T const* factor, T const* tokens, T const* gradient,
+                         T* token_gradients, TokenWeights<T> weight_gradient, T* bias_gradient) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
   using Team = typename Kokkos::TeamPolicy<Space>::member_type;
@@ -55,7 +59,8 @@ void pull_weighed_tokens(Context<Space> const& context, Tiling const& tiling, In
             Kokkos::TeamVectorRange(team, embed * blocks),
             [&](Index item, T& part) {
               Index const e = item / blocks, n = item % blocks * lanes;
-              L const g = load<L>(gradient + e * pitch + n);
+              L g = load<L>(gradient + e * pitch + n);
+              if (factor != nullptr && c < count) g *= load<L>(factor + c * pitch + n);
               if (c == count) {
                 part += sum_lanes(g, gradient);
               } else {
@@ -72,7 +77,7 @@ void pull_weighed_tokens(Context<Space> const& context, Tiling const& tiling, In
 }  // namespace detail
 
 /// One weight a token and one bias, shared by all rows and features. Keeps nothing. The weights start equal, so that
-/// the sum of tokens that are not alike has the size of one.
+/// the sum of tokens that are not alike has the size of one. Where tokens are absent, see Renormalize.
 template <class T, class Space>
 class LinearUnit {
  public:
@@ -94,15 +99,20 @@ class LinearUnit {
   void prepare(Context<Space> const&) {}
   void finish(Context<Space> const&) {}
 
-  void forward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T*, T* out) const {
+  void forward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T*, T* out,
+               PresentTokens<T> const& present = {}) const {
     detail::weigh_tokens<T>(context, tiling, tokens_, embed_, {weight_->values, index_.data()},
-                            leads_ ? bias_->values : nullptr, tokens, out);
+                            leads_ ? bias_->values : nullptr, present.factor, tokens, out);
     joint_.sum(context, tiling, embed_, out);
   }
   void backward(Context<Space> const& context, Tiling const& tiling, T const* tokens, T const*, T const* gradient,
-                T* token_gradients) const {
-    detail::pull_weighed_tokens<T>(context, tiling, tokens_, embed_, {weight_->values, index_.data()}, tokens, gradient,
-                                   token_gradients, {weight_->gradients, index_.data()},
+                T* token_gradients, PresentTokens<T> const& present = {}) const {
+    auto scope = context.workspace().scope();
+    if (joint_.delivers_own_rows())
+      gradient = joint_.spread(context, tiling, embed_, gradient,
+                               context.workspace().template push<T**>(embed_, tiling.pitch).data());
+    detail::pull_weighed_tokens<T>(context, tiling, tokens_, embed_, {weight_->values, index_.data()}, present.factor,
+                                   tokens, gradient, token_gradients, {weight_->gradients, index_.data()},
                                    leads_ ? bias_->gradients : nullptr);
   }
 

@@ -38,6 +38,22 @@ void head_products(Context<Space> const& context, Tiling const& tiling, Index he
       });
 }
 
+/// delta[i, n] += sum over the features e of head i of dz[e, n] bias[e]
+template <class T, class Space>
+void add_bias_products(Context<Space> const& context, Tiling const& tiling, Index heads, Index width, T const* dz,
+                       T const* bias, T* delta) {
+  constexpr int lanes = lane_count<T, Space>;
+  using L = Lanes<T, lanes>;
+  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  context.loop(
+      "dchag::channels::add_bias_products", heads * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const i = item / blocks, n = item % blocks * lanes;
+        L total = load<L>(delta + i * pitch + n);
+        for (Index e = i * width; e < (i + 1) * width; ++e) total += load<L>(dz + e * pitch + n) * bias[e];
+        store(delta + i * pitch + n, total);
+      });
+}
+
 /// left[r, c] += x[r] y[r / rows_per_y, c]
 template <class T, class Space>
 void add_outer(Context<Space> const& context, Index rows, Index columns, Index rows_per_y, T const* x, T const* y,
@@ -149,10 +165,13 @@ class QueryAttention {
     context.fill(reshape<T*, Space>(du_, heads_ * embed_), T{0});
   }
 
-  /// out = Wo z + bo, after bv is added to z where it is still missing. Of a head group the first rank brings bo into
-  /// the sum.
-  void project(Context<Space> const& context, Tiling const& tiling, bool add_value_bias, T* z, T* out) const {
+  /// out = Wo z + bo in the delivered columns, after bv is added to z where it is still missing. Of a head group the
+  /// first rank brings bo into the sum.
+  void project(Context<Space> const& context, Tiling const& whole, bool add_value_bias, T* z, T* out) const {
     bool const brings_bias = by_heads_.group().rank() == 0;
+    Tiling const tiling = joint_.delivered(whole);
+    z += joint_.delivered_at(whole);
+    out += joint_.delivered_at(whole);
     if (add_value_bias) kernels::spread_bias(context, tiling, features(), value_bias(), true, z);
     if (brings_bias)
       kernels::spread_bias(context, tiling, embed_, static_cast<T const*>(out_bias_->values), false, out);
@@ -170,22 +189,31 @@ class QueryAttention {
   }
 
   /// From the gradient of out: those of Wo, bo and bv are added, dz [E, pitch] and delta [h, pitch] written. Ranks that
-  /// share the unit would add the same: they take turns, tile by tile.
-  void pull(Context<Space> const& context, Tiling const& tiling, T const* z, T const* gradient, bool delta_without_bias,
+  /// share the unit and have the same rows would add the same: they take turns, tile by tile.
+  void pull(Context<Space> const& context, Tiling const& whole, T const* z, T const* gradient, bool delta_without_bias,
             T* dz, T* delta) {
     using linalg::Op;
-    auto const g = tile_matrix(gradient, embed_, tiling);
-    bool const turn = tiles_pulled_++ % joint_.group().size() == joint_.group().rank();
-    linalg::gemm(context, Op::transpose, Op::none, T{1}, out_projection(out_weight_->values), g, T{0},
-                 tile_matrix(dz, features(), tiling));
+    Tiling const tiling = joint_.delivered(whole);
+    Index const at = joint_.delivered_at(whole);
+    auto const g = tile_matrix(gradient + at, embed_, tiling);
+    auto const own_dz = tile_matrix(dz + at, features(), tiling);
+    bool const turn = joint_.delivers_own_rows() || tiles_pulled_++ % joint_.group().size() == joint_.group().rank();
+    linalg::gemm(context, Op::transpose, Op::none, T{1}, out_projection(out_weight_->values), g, T{0}, own_dz);
     if (turn) {
-      linalg::gemm(context, Op::none, Op::transpose, T{1}, g, tile_matrix(z, features(), tiling), T{1},
+      linalg::gemm(context, Op::none, Op::transpose, T{1}, g, tile_matrix(z + at, features(), tiling), T{1},
                    out_projection(out_weight_->gradients));
       linalg::add_row_sums(context, g, out_bias_->gradients);
-      linalg::add_row_sums(context, tile_matrix(dz, features(), tiling), in_bias_->gradients + 2 * features());
+      linalg::add_row_sums(context, own_dz, in_bias_->gradients + 2 * features());
     }
-    detail::head_products(context, tiling, heads_, width(), static_cast<T const*>(dz), z,
-                          static_cast<T const*>(delta_without_bias ? value_bias() : nullptr), delta);
+    bool const own_rows = joint_.delivers_own_rows();  // ranks, whatever their order of evaluation, send one delta
+    detail::head_products(context, tiling, heads_, width(), static_cast<T const*>(dz + at), z + at,
+                          static_cast<T const*>(delta_without_bias || own_rows ? value_bias() : nullptr), delta + at);
+    if (!own_rows) return;
+    joint_.spread(context, whole, features(), dz, dz);
+    joint_.spread(context, whole, heads_, delta, delta);
+    if (!delta_without_bias)
+      detail::add_bias_products(context, whole, heads_, width(), static_cast<T const*>(dz),
+                                static_cast<T const*>(value_bias()), delta);
   }
 
   /// Gradients of Wk, Wq, bq and q from that of u.

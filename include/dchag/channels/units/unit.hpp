@@ -32,6 +32,17 @@ struct UnitShare {
   bool leads() const { return holders.front() == joint.group().rank(); }
 };
 
+/// Which of its tokens a unit has in each row of a tile, where images lack channels. Null: all of them.
+template <class T>
+struct PresentTokens {
+  T const* factor = nullptr;  // [n, pitch] of the n tokens that the unit is given: 0 where absent, else tokens of the
+                              // unit over those of them that the row has
+  T const* count = nullptr;   // [pitch], how many tokens of the unit the row has, on all ranks; it may be 0
+
+  /// The same of the columns of a tile from the n-th on.
+  PresentTokens from_column(Index n) const { return factor == nullptr ? *this : PresentTokens{factor + n, count + n}; }
+};
+
 /// A unit of the aggregation tree over tokens, for one tile of rows at a time (channels/tile.hpp):
 /// - Unit(parameters, prefix, shape) adds its parameters, under names that begin with the prefix;
 /// - kept_per_row() is how many numbers a row forward leaves for backward in `kept`;
@@ -51,6 +62,17 @@ concept TokenUnit = requires(U unit, U const& fixed, Parameters<T, Space>& param
   unit.forward(context, tiling, input, output, output);
   unit.backward(context, tiling, input, input, input, output);
   unit.finish(context);
+};
+
+/// A unit that works where tokens are absent: forward and backward take a PresentTokens as last argument. Absent tokens
+/// are finite numbers without meaning; they change neither out nor the gradients, and their own gradient is zero. Rows
+/// that have none of the unit's tokens get any finite numbers for out, and come back with a gradient of zero. Any other
+/// unit refuses images that lack some of its tokens.
+template <class U, class T, class Space>
+concept PartialUnit = TokenUnit<U, T, Space> && requires(U unit, Context<Space> const& context, Tiling const& tiling,
+                                                         T const* input, T* output, PresentTokens<T> const& present) {
+  unit.forward(context, tiling, input, output, output, present);
+  unit.backward(context, tiling, input, input, input, output, present);
 };
 
 /// A unit that the ranks of a replica can evaluate between them: after share(), forward and backward get this rank's
