@@ -7,6 +7,7 @@
 #include <cmath>
 #include <dchag/dchag.hpp>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -135,19 +136,59 @@ struct ForecasterBatches {
   }
 };
 
-/// Three steps of training, clipped and with accumulation, on a mesh and on one rank: losses, norms and the parameters,
-/// which go through a checkpoint, are the same.
+/// A model of any type, with its batches: what trains it and holds it against another is compiled once for all.
+class AnyModel {
+ public:
+  using Scalar = double;
+  using Space = tests::Space;
+  struct Batch {
+    std::shared_ptr<void const> typed;
+    Index images;
+    Index size() const { return images; }
+  };
+
+  virtual ~AnyModel() = default;
+  virtual Parameters<double, Space>& parameters() = 0;
+  virtual Mesh const& mesh() const = 0;
+  virtual std::string config_json() const = 0;
+  virtual double gradients(Context<Space> const& context, Batch const& batch, double weight) = 0;
+  virtual double evaluate(Context<Space> const& context, Batch const& batch) = 0;
+  /// `count` images from the first-th on, of as many as all ranks draw together.
+  virtual Batch draw(std::uint64_t seed, Index all, Index first, Index count) = 0;
+};
+
 template <class Model, template <class> class Batches>
-void check_training(MeshShape shape, typename Model::Config const& config, std::uint64_t seed) {
+class ModelOf : public AnyModel {
+ public:
+  ModelOf(Mesh const& mesh, typename Model::Config const& config, BuildOptions const& options)
+      : model_(mesh, config, options) {}
+
+  Parameters<double, Space>& parameters() override { return model_.parameters(); }
+  Mesh const& mesh() const override { return model_.mesh(); }
+  std::string config_json() const override { return model_.config_json(); }
+  double gradients(Context<Space> const& context, Batch const& batch, double weight) override {
+    return model_.gradients(context, typed(batch), weight);
+  }
+  double evaluate(Context<Space> const& context, Batch const& batch) override {
+    return model_.evaluate(context, typed(batch));
+  }
+  Batch draw(std::uint64_t seed, Index all, Index first, Index count) override {
+    return {std::make_shared<Batches<Model> const>(model_, seed, all, first, count), count};
+  }
+
+ private:
+  typename Model::Batch typed(Batch const& batch) const {
+    return static_cast<Batches<Model> const*>(batch.typed.get())->batch(model_, batch.images);
+  }
+  Model model_;
+};
+
+/// Trains `one`, on one rank, and `many`, on all, with the images of a step divided among the replicas of `many`, whose
+/// parameters `read`, on one rank, then reads from a checkpoint.
+inline void check_same_training(AnyModel& one, AnyModel& many, AnyModel& read, std::uint64_t seed) {
   Communicator const world(MPI_COMM_WORLD);
-  CAPTURE(shape.model);
-  CAPTURE(shape.shard);
-  CAPTURE(seed);
-  Mesh const mesh(world, shape);
-  Index const each = 2, halves = 2, replicas = mesh.replicas().size(), all = each * halves * replicas;
-  std::vector<double> costs;  // which Balanced reads
-  for (Index c = 0; c < config.channels; ++c) costs.push_back(static_cast<double>(1 + c % 4));
-  Model one(Mesh(), config, {.seed = seed}), many(mesh, config, {.seed = seed, .channel_costs = costs});
+  Communicator const& replicas_of = many.mesh().replicas();
+  Index const each = 2, halves = 2, replicas = replicas_of.size(), all = each * halves * replicas;
   // An epsilon far above the rounding of gradients that are nearly zero, which AdamW would make steps of.
   AdamW const adamw{.learning_rate = 1e-2, .epsilon = 1e-4};
   TrainerOptions const options{.clip = 0.05, .accumulate = halves};
@@ -155,10 +196,8 @@ void check_training(MeshShape shape, typename Model::Config const& config, std::
   for (std::uint64_t step = 0; step < 3; ++step) {
     double expected = 0, found = 0;
     for (Index half = 0; half < halves; ++half) {
-      Batches<Model> const whole(one, seed + step, all, half * each * replicas, each * replicas),
-          own(many, seed + step, all, (half * replicas + mesh.replicas().rank()) * each, each);
-      expected = alone.step(whole.batch(one, each * replicas));
-      found = together.step(own.batch(many, each));
+      expected = alone.step(one.draw(seed + step, all, half * each * replicas, each * replicas));
+      found = together.step(many.draw(seed + step, all, (half * replicas + replicas_of.rank()) * each, each));
     }
     CHECK(std::fabs(found - expected) <= 1e-10 * std::fabs(expected));
     CHECK(std::fabs(together.report().gradient_norm - alone.report().gradient_norm) <=
@@ -167,7 +206,6 @@ void check_training(MeshShape shape, typename Model::Config const& config, std::
   auto const path = std::filesystem::temp_directory_path() /
                     ("dchag_mesh_case_" + std::to_string(world.size()) + "_" + std::to_string(seed) + ".safetensors");
   save(many, together, path);
-  Model read(Mesh(), config, {.seed = seed + 1});
   load(read, path);
   world.barrier();
   if (world.rank() == 0) std::filesystem::remove(path);
@@ -184,10 +222,24 @@ void check_training(MeshShape shape, typename Model::Config const& config, std::
     }
     CHECK(difference <= 1e-9 * std::fmax(largest, 1e-2));
   }
-  Batches<Model> const whole(one, seed + 9, all, 0, each * replicas),
-      own(many, seed + 9, all, mesh.replicas().rank() * each, each);
-  double const expected = alone.evaluate(whole.batch(one, each * replicas));
-  CHECK(std::fabs(together.evaluate(own.batch(many, each)) - expected) <= 1e-9 * expected);
+  double const expected = alone.evaluate(one.draw(seed + 9, all, 0, each * replicas));
+  double const found = together.evaluate(many.draw(seed + 9, all, replicas_of.rank() * each, each));
+  CHECK(std::fabs(found - expected) <= 1e-9 * expected);
+}
+
+/// Three steps of training, clipped and with accumulation, on a mesh and on one rank: losses, norms and the parameters,
+/// which go through a checkpoint, are the same.
+template <class Model, template <class> class Batches>
+void check_training(MeshShape shape, typename Model::Config const& config, std::uint64_t seed) {
+  CAPTURE(shape.model);
+  CAPTURE(shape.shard);
+  CAPTURE(seed);
+  std::vector<double> costs;  // which Balanced reads
+  for (Index c = 0; c < config.channels; ++c) costs.push_back(static_cast<double>(1 + c % 4));
+  ModelOf<Model, Batches> one(Mesh(), config, {.seed = seed}),
+      many(Mesh(Communicator(MPI_COMM_WORLD), shape), config, {.seed = seed, .channel_costs = costs}),
+      read(Mesh(), config, {.seed = seed + 1});
+  check_same_training(one, many, read, seed);
 }
 
 }  // namespace dchag::tests

@@ -11,7 +11,7 @@ using namespace dchag;
 using namespace dchag::tests;
 
 namespace {
-std::atomic<int> allocations = 0;
+std::atomic<int> allocated = 0;
 
 struct Position {
   double const* values;  // [L, D]
@@ -53,10 +53,10 @@ TEST_CASE("training lowers the loss, allocates nothing, and goes on from a check
   double const before = trainer.evaluate(batch);
   trainer.step(batch);
   Kokkos::Tools::Experimental::set_allocate_data_callback(
-      [](Kokkos_Profiling_SpaceHandle, char const*, void const*, std::uint64_t) { ++allocations; });
-  allocations = 0;
+      [](Kokkos_Profiling_SpaceHandle, char const*, void const*, std::uint64_t) { ++allocated; });
+  allocated = 0;
   for (int step = 0; step < 40; ++step) trainer.step(batch);
-  CHECK(allocations == 0);
+  CHECK(allocated == 0);
   Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
   CHECK(trainer.evaluate(batch) < 0.5 * before);
 
