@@ -1,5 +1,5 @@
 # Kokkos and Kokkos Kernels: targets that exist already, else installed packages, else built once by kokkos.sh.
-# MPI and (for pictures) libpng: installed packages.
+# MPI, (for pictures) libpng and (for NetCDF files) its C library: installed packages.
 
 # A project that adds this one as a subdirectory links dchag::dchag from outside this folder.
 set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
@@ -55,4 +55,9 @@ endif()
 find_package(PNG QUIET)
 if(NOT PNG_FOUND)
   message(STATUS "libpng not found: dchag::picture is left out (Debian: apt-get install libpng-dev)")
+endif()
+
+include("${CMAKE_CURRENT_LIST_DIR}/DchagNetcdf.cmake")
+if(NOT TARGET dchag_netcdf_c)
+  message(STATUS "The C library of NetCDF not found: dchag::netcdf is left out (Debian: apt-get install libnetcdf-dev)")
 endif()

@@ -1,4 +1,5 @@
-# The installed package: find_package(dchag) gives dchag::dchag; its component picture gives dchag::picture.
+# The installed package: find_package(dchag) gives dchag::dchag; its components picture and netcdf
+# give dchag::picture and dchag::netcdf.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -12,6 +13,12 @@ install(EXPORT dchagTargets NAMESPACE dchag:: DESTINATION ${dchag_package_folder
 if(TARGET dchag_picture)
   install(TARGETS dchag_picture EXPORT dchagPictureTargets)
   install(EXPORT dchagPictureTargets NAMESPACE dchag:: DESTINATION ${dchag_package_folder})
+endif()
+
+if(TARGET dchag_netcdf)
+  install(TARGETS dchag_netcdf EXPORT dchagNetcdfTargets)
+  install(EXPORT dchagNetcdfTargets NAMESPACE dchag:: DESTINATION ${dchag_package_folder})
+  install(FILES "${PROJECT_SOURCE_DIR}/cmake/DchagNetcdf.cmake" DESTINATION ${dchag_package_folder})
 endif()
 
 configure_package_config_file(cmake/dchagConfig.cmake.in "${PROJECT_BINARY_DIR}/dchagConfig.cmake"
