@@ -118,6 +118,67 @@ TEST_CASE("a forecast needs no target, and depends on the lead time") {
   CHECK(difference > 1e-6);
 }
 
+TEST_CASE("targets of weight zero change neither loss nor gradients of a forecaster, whatever they are") {
+  ForecastData const data(3);
+  TinyForecaster model(Mesh(), data.config, {.seed = 1});
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  double const whole = model.evaluate(context, data.batch());
+  Kokkos::View<double*, tests::Space> const sea("sea", 48);
+  auto batch = data.batch();
+  batch.weight = reshape<double const****, tests::Space>(static_cast<double const*>(sea.data()), 1, 1, 6, 8);
+  Kokkos::deep_copy(sea, 0.5);
+  CHECK(model.evaluate(context, batch) == doctest::Approx(whole).epsilon(1e-14));
+  auto const mask = Kokkos::create_mirror_view(sea);
+  for (int i = 0; i < 48; ++i) mask(i) = i % 3 == 0 ? 0 : 1;
+  Kokkos::deep_copy(sea, mask);
+  double const loss = model.gradients(context, batch, 1.0);
+  CHECK(model.evaluate(context, batch) == doctest::Approx(loss).epsilon(1e-14));
+  CHECK(std::abs(loss - whole) > 1e-6);
+  auto const expected = gradients_of(model);
+  auto const target = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), data.target);
+  for (int i = 0; i < 3 * 2 * 48; ++i)
+    if (i % 48 % 3 == 0) target(i) = i % 2 == 0 ? std::nan("") : 9.97e36;
+  Kokkos::deep_copy(data.target, target);
+  model.parameters().zero_gradients(context);
+  CHECK(model.gradients(context, batch, 1.0) == loss);
+  CHECK(gradients_of(model) == expected);
+  Workspace<tests::Space> measuring;
+  model.gradients(Context<tests::Space>(measuring), batch, 1.0);
+  CHECK(workspace.peak() == measuring.peak());
+  batch.weight = reshape<double const****, tests::Space>(static_cast<double const*>(sea.data()), 1, 3, 4, 4);
+  CHECK(message([&] { model.gradients(context, batch, 1.0); }).find("weight is [1, 3, 4, 4], expected [1, 2, 6, 8]") !=
+        std::string::npos);
+}
+
+TEST_CASE("a forecaster's rows count as the grid says, which its configuration keeps") {
+  ForecastData const data(2);
+  auto loss = [&](auto change) {
+    auto config = data.config;
+    change(config);
+    config = ForecasterConfig::from(Json(config.json()));
+    TinyForecaster model(Mesh(), config, {.seed = 1});
+    Workspace<tests::Space> workspace(std::size_t{8} << 20);
+    return model.evaluate(Context<tests::Space>(workspace), data.batch());
+  };
+  double const regular = loss([](auto&) {});
+  CHECK(loss([](auto& c) { c.latitudes = {75, 45, 15, -15, -45, -75}; }) == doctest::Approx(regular).epsilon(1e-13));
+  double const gaussian = loss([](auto& c) { c.row_weights = {0.17, 0.36, 0.47, 0.47, 0.36, 0.17}; });
+  CHECK(std::abs(gaussian - regular) > 1e-6);
+  CHECK(loss([](auto& c) { c.row_weights = {1.7, 3.6, 4.7, 4.7, 3.6, 1.7}; }) ==
+        doctest::Approx(gaussian).epsilon(1e-13));
+  auto const refused = [&](auto change) { return message([&] { loss(change); }); };
+  CHECK(refused([](auto& c) {
+          c.latitudes = {1, 2};
+        }) == "latitudes has 2 values where height = 6: give one for each row");
+  CHECK(refused([](auto& c) { c.row_weights = {1, 1, 1, 1, 1, 1, 1}; }) ==
+        "row_weights has 7 values where height = 6: give one for each row");
+  CHECK(refused([](auto& c) { c.latitudes = {75, 45, 15, -15, -45, -95}; }).find("latitudes[5] = -95") !=
+        std::string::npos);
+  CHECK(refused([](auto& c) { c.latitudes = c.row_weights = {1, 1, 1, 1, 1, 1}; }).find("give one of them") !=
+        std::string::npos);
+}
+
 TEST_CASE("a forecaster's configuration comes back from JSON, and what is missing or wrong in it is named") {
   ForecasterConfig const config = forecaster_config();
   TinyForecaster const model(Mesh(), config, {.storage = false});

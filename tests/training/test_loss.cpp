@@ -81,6 +81,97 @@ TEST_CASE_TEMPLATE("the latitude-weighted error is a mean over all elements, and
   CHECK(f.workspace.used() == 0);
 }
 
+TEST_CASE("latitudes of a grid count by their cosines in either direction, and given weights as they are") {
+  std::vector<double> const latitudes{60, 0, -30, -90};
+  double const sum = 0.5 + 1 + std::sqrt(0.75) + 0;
+  auto const weights = dchag::weights_of_latitudes(latitudes), turned = dchag::weights_of_latitudes({-90, -30, 0, 60});
+  std::vector<double> const expected{2 / sum, 4 / sum, 4 * std::sqrt(0.75) / sum, 0};
+  for (std::size_t row = 0; row < 4; ++row) {
+    CHECK(std::abs(weights[row] - expected[row]) <= 1e-14);
+    CHECK(turned[3 - row] == doctest::Approx(weights[row]).epsilon(1e-14));
+  }
+  std::vector<double> regular;
+  for (int row = 0; row < 16; ++row) regular.push_back(90 - (row + 0.5) * 180 / 16);
+  auto const found = dchag::weights_of_latitudes(regular), known = dchag::latitude_weights(16);
+  for (std::size_t row = 0; row < 16; ++row) CHECK(found[row] == doctest::Approx(known[row]).epsilon(1e-13));
+  CHECK(dchag::row_weights({1, 2, 5, 0}) == std::vector<double>{0.5, 1, 2.5, 0});
+}
+
+TEST_CASE("weights of rows that are none are refused by their number") {
+  double const nan = std::nan("");
+  CHECK_THROWS_WITH_AS(dchag::weights_of_latitudes({0, 91}), "latitudes[1] = 91: give degrees from -90 to 90",
+                       dchag::Error);
+  CHECK_THROWS_WITH_AS(dchag::weights_of_latitudes({nan}), "latitudes[0] = nan: give degrees from -90 to 90",
+                       dchag::Error);
+  CHECK_THROWS_WITH_AS(dchag::row_weights({1, -1}), "row_weights[1] = -1: give finite weights that are not negative",
+                       dchag::Error);
+  CHECK_THROWS_WITH_AS(dchag::row_weights({1, 1, nan}),
+                       "row_weights[2] = nan: give finite weights that are not negative", dchag::Error);
+  CHECK_THROWS_WITH_AS(dchag::row_weights({0, 0}), "row_weights: their sum is 0: give weights of which some count",
+                       dchag::Error);
+  CHECK_THROWS_WITH_AS(dchag::row_weights({}), "row_weights: give one for each row", dchag::Error);
+}
+
+TEST_CASE_TEMPLATE("the error of weighted pixels is a mean over weights, whatever stands where a weight is zero", T,
+                   float, double) {
+  Fixture f;
+  Index const batch = 3, channels = 2, height = 5, width = 37, count = batch * channels * height * width;
+  auto const p = numbers<T>(count, 0.1), t = numbers<T>(count, 2.0), rows = numbers<T>(height, 0.9);
+  auto const ph = host(p), rh = host(rows);
+  for (auto const& [images, fields] : {std::pair<Index, Index>{1, 1}, {3, 1}, {1, 2}, {3, 2}}) {
+    CAPTURE(images);
+    CAPTURE(fields);
+    auto const w = numbers<T>(images * fields * height * width, 0.4);
+    auto const wh = Kokkos::create_mirror_view(w), th = Kokkos::create_mirror_view(t);
+    Kokkos::deep_copy(wh, w);
+    for (std::size_t i = 0; i < wh.size(); ++i) wh(i) = wh(i) < T(0) ? T(0) : wh(i);
+    Kokkos::deep_copy(w, wh);
+    Kokkos::deep_copy(th, numbers<T>(count, 2.0));
+    auto const weight = [&](Index i) {
+      Index const pixel = i % (height * width), c = i / (height * width) % channels,
+                  b = i / (height * width * channels);
+      return double(wh(((images == 1 ? 0 : b) * fields + (fields == 1 ? 0 : c)) * height * width + pixel));
+    };
+    double sum = 0, error = 0;
+    for (Index i = 0; i < count; ++i) {
+      double const factor = weight(i) * rh[i / width % height], difference = ph[i] - double(th(i));
+      sum += factor;
+      error += factor * difference * difference;
+    }
+    std::vector<double> gradient;
+    for (Index i = 0; i < count; ++i) {
+      gradient.push_back(0.5 * 2 * weight(i) * rh[i / width % height] * (ph[i] - double(th(i))) / sum);
+      if (weight(i) == 0) th(i) = i % 2 == 0 ? T(9.97e36) : static_cast<T>(std::nan(""));
+    }
+    Kokkos::deep_copy(t, th);
+    auto const as_images = [&](Flat<T> const& view) {
+      return dchag::reshape<T****, Space>(view.data(), batch, channels, height, width);
+    };
+    auto const row_weights = dchag::reshape<T const*, Space>(rows.data(), height);
+    auto const weights = dchag::reshape<T const****, Space>(w.data(), images, fields, height, width);
+    Flat<T> const g("gradient", count);
+    CHECK(dchag::latitude_weighted_mse(f.context, as_images(p), as_images(t), row_weights, weights) ==
+          doctest::Approx(error / sum).epsilon(tolerance<T>));
+    CHECK(dchag::latitude_weighted_mse(f.context, as_images(p), as_images(t), row_weights, 0.5, as_images(g),
+                                       weights) == doctest::Approx(error / sum).epsilon(tolerance<T>));
+    auto const gh = host(g);
+    for (Index i = 0; i < count; ++i)
+      CHECK(std::abs(gh[i] - gradient[i]) <= 4 * tolerance<T> * (weight(i) == 0 ? 0 : 1 / double(sum)));
+    Kokkos::deep_copy(w, T(0));
+    CHECK(dchag::latitude_weighted_mse(f.context, as_images(p), as_images(t), row_weights, 0.5, as_images(g),
+                                       weights) == 0);
+    CHECK(host(g) == std::vector<double>(static_cast<std::size_t>(count), 0.0));
+    CHECK(f.workspace.used() == 0);
+  }
+  auto const view = [&](Index images, Index fields, Index across) {
+    return dchag::reshape<T****, Space>(p.data(), images, fields, height, across);
+  };
+  CHECK_THROWS_WITH_AS(
+      dchag::latitude_weighted_mse(f.context, view(3, 2, 37), view(3, 2, 37),
+                                   dchag::reshape<T const*, Space>(rows.data(), height), view(2, 1, 37)),
+      "latitude_weighted_mse: the weights are [2, 1, 5, 37], expected [3 or 1, 2 or 1, 5, 37]", dchag::Error);
+}
+
 TEST_CASE_TEMPLATE("the masked error counts hidden rows only, and its gradient is zero elsewhere", T, float, double) {
   Fixture f;
   Index const rows = 700, columns = 29;

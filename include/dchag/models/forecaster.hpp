@@ -9,6 +9,7 @@
 #include <dchag/parallel/shard.hpp>
 #include <dchag/training/loss.hpp>
 #include <string>
+#include <vector>
 
 namespace dchag {
 
@@ -18,28 +19,49 @@ struct ForecasterConfig {
   Index embed = 0, heads = 0, depth = 0;
   double mlp_ratio = 4;
   Index decoder_depth = 2;  // Linear + GELU layers of the head before its last Linear
+  // What rows count for in the loss, where the grid is not regular from pole to pole: at most one of the two.
+  std::vector<double> latitudes{};    // [height], degrees, in either direction: a row counts by its cosine
+  std::vector<double> row_weights{};  // [height], in any unit: Gaussian weights, say
 
   /// As JSON; with the tree it is what a checkpoint's "dchag.config" holds.
   Json::Object json() const {
-    return {{"task", "forecast"},
-            {"channels", channels},
-            {"out_channels", out_channels},
-            {"height", height},
-            {"width", width},
-            {"patch", patch},
-            {"embed", embed},
-            {"heads", heads},
-            {"depth", depth},
-            {"mlp_ratio", mlp_ratio},
-            {"decoder_depth", decoder_depth}};
+    Json::Object fields{{"task", "forecast"},
+                        {"channels", channels},
+                        {"out_channels", out_channels},
+                        {"height", height},
+                        {"width", width},
+                        {"patch", patch},
+                        {"embed", embed},
+                        {"heads", heads},
+                        {"depth", depth},
+                        {"mlp_ratio", mlp_ratio},
+                        {"decoder_depth", decoder_depth}};
+    detail::add_numbers(fields, "latitudes", latitudes);
+    detail::add_numbers(fields, "row_weights", row_weights);
+    return fields;
   }
   /// Throws Error where a field is absent or of the wrong kind; other fields are passed over.
   static ForecasterConfig from(Json const& json) {
     auto const size = [&](char const* field) { return json.get<Index>(field); };
-    return {size("channels"),     size("out_channels"), size("height"),
-            size("width"),        size("patch"),        size("embed"),
-            size("heads"),        size("depth"),        json.get<double>("mlp_ratio"),
-            size("decoder_depth")};
+    ForecasterConfig config{size("channels"),     size("out_channels"), size("height"),
+                            size("width"),        size("patch"),        size("embed"),
+                            size("heads"),        size("depth"),        json.get<double>("mlp_ratio"),
+                            size("decoder_depth")};
+    config.latitudes = detail::numbers_of(json, "latitudes");
+    config.row_weights = detail::numbers_of(json, "row_weights");
+    return config;
+  }
+
+  /// Weights of the rows in the loss, of mean one. Throws Error where what is given makes none for each row.
+  std::vector<double> weights_of_rows() const {
+    require(latitudes.empty() || row_weights.empty(),
+            "latitudes and row_weights are both given: a row has one weight, give one of them");
+    if (latitudes.empty() && row_weights.empty()) return latitude_weights(height);
+    bool const cosines = row_weights.empty();
+    auto const& given = cosines ? latitudes : row_weights;
+    require(static_cast<Index>(given.size()) == height, cosines ? "latitudes" : "row_weights", " has ", given.size(),
+            " values where height = ", height, ": give one for each row");
+    return cosines ? weights_of_latitudes(latitudes) : dchag::row_weights(row_weights);
   }
 };
 
@@ -84,7 +106,8 @@ void pull_position_and_lead(Context<Space> const& context, Index images, Index l
 
 /// Forecasts out_channels fields from the channels of an image and a lead time (the ClimaX task): channel front end,
 /// position and lead-time embedding, transformer, head. The loss is the mean squared error weighted by the cosine of
-/// latitude.
+/// latitude, or by the rows' weights of the configuration; with a batch's weights it is sum(weight row_weight error²) /
+/// sum(weight row_weight) over the batch. Batches of a step and of replicas count alike, whatever their weights.
 template <Policy... Policies>
 requires OnePolicyPerRole<Policies...>
 class Forecaster {
@@ -101,6 +124,9 @@ class Forecaster {
     View<Scalar const****, Space> images;  // [B, own channels, height, width]: see own_channels()
     View<Scalar const****, Space> target;  // [B, out_channels, height, width]; not read by predict()
     View<Scalar const*, Space> lead_time;  // [B]
+    // What targets count for in the loss, [B or 1, out_channels or 1, height, width], finite and not negative: targets
+    // of weight zero (land, fill values) may be anything, NaN too. None: all count alike.
+    View<Scalar const****, Space> weight{};
 
     Index size() const { return static_cast<Index>(images.extent(0)); }
   };
@@ -117,12 +143,12 @@ class Forecaster {
         lead_bias_(&parameters_.add("lead_time_embed.bias", {config.embed}, constant(0))),
         encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
         head_(parameters_, config.embed, config.decoder_depth, config.out_channels * grid().pixels()),
-        latitudes_("dchag::latitudes", static_cast<std::size_t>(config.height)) {
+        row_weights_("dchag::row_weights", static_cast<std::size_t>(config.height)) {
     detail::check_same_model(mesh, config_json(), options);
-    auto const host = Kokkos::create_mirror_view(latitudes_);
-    std::vector<double> const weights = latitude_weights(config.height);
+    auto const host = Kokkos::create_mirror_view(row_weights_);
+    std::vector<double> const weights = config_.weights_of_rows();
     for (std::size_t row = 0; row < weights.size(); ++row) host(row) = static_cast<Scalar>(weights[row]);
-    Kokkos::deep_copy(latitudes_, host);
+    Kokkos::deep_copy(row_weights_, host);
     if (!options.storage) return;
     shard<typename Set::Parallel::Shard>(parameters_, mesh_);
     parameters_.allocate(options.seed);
@@ -162,7 +188,8 @@ class Forecaster {
     encoder_.forward(context, x, images);
     head_.forward(context, x, pixels);
     detail::rows_to_images(context, out_grid(), images, pixels.data, prediction.data(), false);
-    double const loss = latitude_weighted_mse(context, prediction, batch.target, latitudes(), weight, prediction);
+    double const loss =
+        latitude_weighted_mse(context, prediction, batch.target, row_weights(), weight, prediction, batch.weight);
     detail::rows_to_images(context, out_grid(), images, pixels.data, prediction.data(), true);
 
     head_.backward(context, x, pixels, x);
@@ -183,7 +210,7 @@ class Forecaster {
     auto scope = context.workspace().scope();
     auto const prediction = push_images(context, batch.size());
     predict(context, batch, prediction);
-    return latitude_weighted_mse(context, prediction, batch.target, latitudes());
+    return latitude_weighted_mse(context, prediction, batch.target, row_weights(), batch.weight);
   }
 
   /// The forecast [B, out_channels, height, width].
@@ -214,6 +241,7 @@ class Forecaster {
   static Config const& checked(Config const& config) {
     require(config.out_channels > 0, "out_channels = ", config.out_channels, ": a forecast has at least one field");
     require(config.decoder_depth >= 0, "decoder_depth = ", config.decoder_depth, ": give the layers of the head, or 0");
+    if (!config.latitudes.empty() || !config.row_weights.empty()) config.weights_of_rows();
     return config;
   }
   static Parameters<Scalar, Space>& begin(Parameters<Scalar, Space>& parameters) {
@@ -221,7 +249,7 @@ class Forecaster {
     return parameters;
   }
   channels::PatchGrid out_grid() const { return {config_.out_channels, config_.height, config_.width, config_.patch}; }
-  View<Scalar const*, Space> latitudes() const { return latitudes_; }
+  View<Scalar const*, Space> row_weights() const { return row_weights_; }
   View<Scalar****, Space> push_images(Context<Space> const& context, Index images) const {
     return context.workspace().template push<Scalar****>(images, config_.out_channels, config_.height, config_.width);
   }
@@ -245,6 +273,10 @@ class Forecaster {
   }
   void check_target(Batch const& batch) const {
     detail::check_images("target", batch.target, batch.size(), config_.out_channels, config_.height, config_.width);
+    if (batch.weight.size() == 0) return;
+    auto const one_or = [](Index extent, std::size_t given) { return given == 1 ? 1 : extent; };
+    detail::check_images("weight", batch.weight, one_or(batch.size(), batch.weight.extent(0)),
+                         one_or(config_.out_channels, batch.weight.extent(1)), config_.height, config_.width);
   }
 
   Mesh mesh_;
@@ -255,7 +287,7 @@ class Forecaster {
   Parameter<Scalar, Space>*position_, *lead_weight_, *lead_bias_;
   Encoder<Scalar, Space, Set::Recompute::blocks, typename Set::Parallel::Model> encoder_;
   Head<Scalar, Space> head_;
-  Kokkos::View<Scalar*, typename Space::device_type> latitudes_;
+  Kokkos::View<Scalar*, typename Space::device_type> row_weights_;
 };
 
 }  // namespace dchag

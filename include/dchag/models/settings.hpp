@@ -49,6 +49,19 @@ Json tree_json() {
   return levels;
 }
 
+/// Adds an array of numbers, where there are any.
+inline void add_numbers(Json::Object& fields, char const* name, std::vector<double> const& numbers) {
+  if (numbers.empty()) return;
+  fields.emplace_back(name, Json::Array(numbers.begin(), numbers.end()));
+}
+/// What add_numbers() added: none where the field is absent. Throws Error where it is no array of numbers.
+inline std::vector<double> numbers_of(Json const& json, char const* name) {
+  std::vector<double> numbers;
+  if (Json const* const field = json.find(name); field != nullptr)
+    for (Json const& value : field->array(name)) numbers.push_back(value.to<double>(name));
+  return numbers;
+}
+
 /// Throws on every rank of the mesh where they build a model of different configurations, seeds or costs of channels,
 /// naming the field. All ranks call it.
 inline void check_same_model(Mesh const& mesh, std::string const& config_json, BuildOptions const& options) {

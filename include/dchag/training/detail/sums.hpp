@@ -89,7 +89,7 @@ double total_of(Context<Space> const& context, View<double*, Space> const& parti
       "dchag::sums::total", 1, KOKKOS_LAMBDA(Index, double& answer) {
         double total = 0;
         for (Index i = 0; i < partial_sums; ++i) total += partial(i);
-        if (divisor != nullptr) total = divisor[0] > 0 ? total / divisor[0] : 0.0;
+        if (divisor != nullptr) total = divisor[0] == 0 ? 0.0 : total / divisor[0];
         answer += total;
       });
 }
