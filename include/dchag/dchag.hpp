@@ -9,6 +9,7 @@
 #include <dchag/parallel/mesh.hpp>
 #include <dchag/training/adamw.hpp>
 #include <dchag/training/checkpoint.hpp>
+#include <dchag/training/field_sums.hpp>
 #include <dchag/training/log.hpp>
 #include <dchag/training/progress.hpp>
 #include <dchag/training/schedule.hpp>

@@ -70,17 +70,23 @@ inline Vector plus(Vector a, Vector const& b) {
   return a;
 }
 
-/// `of(name)` answers the values of the block's parameter of that name.
-template <class Values>
-Vector block(Vector const& x, std::size_t images, std::size_t heads, Values const& of) {
+struct NothingDropped {
+  Vector operator()(char const*, Vector x) const { return x; }
+};
+
+/// `of(name)` answers the values of the block's parameter of that name; `drop(layer, x)` what is left of the result of
+/// a layer.
+template <class Values, class Drop = NothingDropped>
+Vector block(Vector const& x, std::size_t images, std::size_t heads, Values const& of, Drop const& drop = {}) {
   std::size_t const width = of("norm1.weight").size();
   Vector const qkv =
       linear(layer_norm(x, of("norm1.weight"), of("norm1.bias")), of("attn.qkv.weight"), of("attn.qkv.bias"));
   Vector const attended = attention(qkv, images, heads, width / heads);
-  Vector const middle = plus(x, linear(attended, of("attn.proj.weight"), of("attn.proj.bias")));
+  Vector const middle = plus(x, drop("attn.proj", linear(attended, of("attn.proj.weight"), of("attn.proj.bias"))));
   Vector const hidden =
       linear(layer_norm(middle, of("norm2.weight"), of("norm2.bias")), of("mlp.fc1.weight"), of("mlp.fc1.bias"));
-  return plus(middle, linear(gelu(hidden), of("mlp.fc2.weight"), of("mlp.fc2.bias")));
+  Vector const active = drop("mlp.fc1", gelu(hidden));
+  return plus(middle, drop("mlp.fc2", linear(active, of("mlp.fc2.weight"), of("mlp.fc2.bias"))));
 }
 
 }  // namespace dchag::tests::naive

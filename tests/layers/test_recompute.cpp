@@ -15,10 +15,12 @@ using RecomputedBlock = dchag::layers::Recomputed<T, Space, PlainBlock<T>>;
 
 /// Result, gradient of the input and gradients of all parameters.
 template <class T, class Block>
-std::vector<double> everything() {
+std::vector<double> everything(double rate = 0) {
   Index const images = 2, rows = 2 * 30, width = 32;
   dchag::Parameters<T, Space> parameters;
-  Block block(parameters, "b", width, Index{4}, Index{100});
+  dchag::layers::Spread<dchag::Replicated> const spread;
+  dchag::layers::Dropout const dropout(rate, 5);
+  Block block(parameters, "b", width, Index{4}, Index{100}, spread, dropout);
   parameters.allocate(3);
   Tensor<T> const x(rows, width, "x"), g(rows, width, "g");
   run([&](auto const& context) {
@@ -37,6 +39,12 @@ std::vector<double> everything() {
 
 TEST_CASE_TEMPLATE("a block that is recomputed gives the same result and gradients, bit for bit", T, float, double) {
   CHECK(everything<T, RecomputedBlock<T>>() == everything<T, PlainBlock<T>>());
+}
+
+TEST_CASE_TEMPLATE("a block that is recomputed drops the same again", T, float, double) {
+  auto const dropped = everything<T, PlainBlock<T>>(0.3);
+  CHECK(everything<T, RecomputedBlock<T>>(0.3) == dropped);
+  CHECK(everything<T, PlainBlock<T>>() != dropped);
 }
 
 TEST_CASE("a block that is recomputed keeps its input alone") {

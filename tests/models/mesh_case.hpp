@@ -108,8 +108,8 @@ struct AutoencoderBatches {
   }
 };
 
-/// A forecaster's.
-template <class Model>
+/// A forecaster's, for some lead times of each image.
+template <class Model, Index leads = 1>
 struct ForecasterBatches {
   Kokkos::View<double*, Space> images, target, lead;
 
@@ -118,18 +118,20 @@ struct ForecasterBatches {
     Index const plane = config.height * config.width;
     images = on_device(part_of(drawn_numbers(all * config.channels * plane, seed, "images"), config.channels, plane,
                                first, count, model.own_channels()));
-    target = on_device(part_of(drawn_numbers(all * config.out_channels * plane, seed, "target"), config.out_channels,
-                               plane, first, count, all_channels(config.out_channels)));
-    lead = on_device(part_of(drawn_numbers(all, seed, "lead"), 1, 1, first, count, {0}));
+    target =
+        on_device(part_of(drawn_numbers(all * leads * config.out_channels * plane, seed, "target"), config.out_channels,
+                          plane, first * leads, count * leads, all_channels(config.out_channels)));
+    lead = on_device(part_of(drawn_numbers(all * leads, seed, "lead"), 1, 1, first * leads, count * leads, {0}));
   }
   typename Model::Batch batch(Model const& model, Index count) const {
     auto const& config = model.config();
-    auto const fields = [&](auto const& data, Index channels) {
-      return reshape<double const****, Space>(static_cast<double const*>(data.data()), count, channels, config.height,
+    auto const fields = [&](auto const& data, Index images, Index channels) {
+      return reshape<double const****, Space>(static_cast<double const*>(data.data()), images, channels, config.height,
                                               config.width);
     };
-    return {fields(images, static_cast<Index>(model.own_channels().size())), fields(target, config.out_channels),
-            reshape<double const*, Space>(static_cast<double const*>(lead.data()), count)};
+    return {fields(images, count, static_cast<Index>(model.own_channels().size())),
+            fields(target, count * leads, config.out_channels),
+            reshape<double const*, Space>(static_cast<double const*>(lead.data()), count * leads)};
   }
 };
 

@@ -106,9 +106,10 @@ struct Pass {
 
 /// evaluate, forward and backward, first over sizes alone and then with just the storage that this measured.
 template <class Strategy, bool recompute>
-Pass pass(Sizes const& sizes, Communicator const& group) {
+Pass pass(Sizes const& sizes, Communicator const& group, double dropout = 0) {
   Parameters parameters;
-  Encoder<double, Space, recompute, Strategy> encoder(parameters, sizes.config(), "", group);
+  Encoder<double, Space, recompute, Strategy> encoder(parameters, sizes.config(), "", group, {dropout, 9});
+  encoder.begin_batch(4, 1);
   parameters.allocate(3);
   randomize(parameters);
   Tensor<double> const x(sizes.rows(), sizes.embed(), "x"), g(sizes.rows(), sizes.embed(), "g"),
@@ -147,7 +148,7 @@ double magnitude(Vector const& values) {
 void same(Pass const& found, Pass const& expected) {
   CHECK(difference(found.output, expected.output) < 1e-10);
   CHECK(difference(found.input_gradient, expected.input_gradient) < 1e-10);
-  CHECK(found.evaluated == found.output);
+  CHECK(difference(found.evaluated, expected.evaluated) < 1e-10);
   CHECK(as_on_first_rank(found.output));
   CHECK(as_on_first_rank(found.input_gradient));
   REQUIRE(found.names == expected.names);
@@ -266,6 +267,14 @@ TEST_CASE_TEMPLATE("ranks that share the encoder give the answer of one, and sen
     Pass const kept = pass<Strategy, false>(sizes, group), recomputed = pass<Strategy, true>(sizes, group);
     same(kept, one);
     same(recomputed, one);
+    CHECK(kept.evaluated == kept.output);
+    Pass const one_drops = pass<Replicated, false>(sizes, {}, 0.4), drop = pass<Strategy, false>(sizes, group, 0.4);
+    same(drop, one_drops);
+    same(pass<Strategy, true>(sizes, group, 0.4), one_drops);
+    CHECK(one_drops.output != one.output);
+    CHECK(drop.evaluated == kept.evaluated);
+    CHECK(drop.forward == kept.forward);
+    CHECK(drop.backward == kept.backward);
     if (ranks == 1) {
       CHECK(kept.forward == Traffic{});
       CHECK(kept.backward == Traffic{});

@@ -5,7 +5,10 @@ using tests::Draws;
 
 namespace {
 
-/// Trees whose first level has 8 groups: Gather takes 1, 2, 4 and 8 model ranks.
+template <class Model>
+using TwoLeadTimes = tests::ForecasterBatches<Model, 2>;
+
+/// With dropout. Trees whose first level has 8 groups: Gather takes 1, 2, 4 and 8 model ranks.
 template <class... Policies>
 void check(std::uint64_t seed) {
   using Model = Forecaster<Precision<double>, dchag::Space<tests::Space>, Join<Gather>, Policies...>;
@@ -16,7 +19,8 @@ void check(std::uint64_t seed) {
     config.channels = 8 * (1 + draws.below(3));
     config.out_channels = 1 + draws.below(3);
     config.decoder_depth = 1;
-    tests::check_training<Model, tests::ForecasterBatches>(shape, config, seed);
+    config.dropout = 0.25;
+    tests::check_training<Model, TwoLeadTimes>(shape, config, seed);
   }
 }
 

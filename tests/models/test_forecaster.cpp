@@ -118,6 +118,61 @@ TEST_CASE("a forecast needs no target, and depends on the lead time") {
   CHECK(difference > 1e-6);
 }
 
+TEST_CASE("several lead times of an image are forecast, and trained on, as one by one") {
+  using Recomputing = Forecaster<Precision<double>, dchag::Space<tests::Space>, Recompute<Everything>>;
+  Index const images = 3, leads = 4, forecasts = images * leads, field = 2 * 48;
+  auto const data = numbers(images * 4 * 48, 1), target = numbers(forecasts * field, 2), lead = numbers(forecasts, 3);
+  auto const check = [&]<class Model>(std::type_identity<Model>) {
+    Model model(Mesh(), forecaster_config(), {.seed = 1});
+    Workspace<tests::Space> workspace(std::size_t{16} << 20);
+    Context<tests::Space> const context(workspace);
+    Kokkos::View<double*, tests::Space> const together("together", forecasts * field), alone("alone", images * field),
+        targets("targets", images * field), times("times", images);
+    auto const view = [](auto const& flat, Index count) {
+      return reshape<double const****, tests::Space>(static_cast<double const*>(flat.data()), count, 2, 6, 8);
+    };
+    typename Model::Batch batch{
+        reshape<double const****, tests::Space>(static_cast<double const*>(data.data()), images, 4, 6, 8),
+        view(target, forecasts),
+        reshape<double const*, tests::Space>(static_cast<double const*>(lead.data()), forecasts)};
+    double const loss = model.gradients(context, batch, 1.0);
+    CHECK(model.evaluate(context, batch) == doctest::Approx(loss).epsilon(1e-13));
+    CHECK(model.front_end().tiling().rows == images * 12);
+    model.predict(context, batch, reshape<double****, tests::Space>(together.data(), forecasts, 2, 6, 8));
+    auto const expected = gradients_of(model);
+    model.parameters().zero_gradients(context);
+    double sum = 0;
+    for (Index l = 0; l < leads; ++l) {
+      for (Index b = 0; b < images; ++b) {
+        Index const from = b * leads + l;
+        Kokkos::deep_copy(Kokkos::subview(targets, std::pair(b * field, (b + 1) * field)),
+                          Kokkos::subview(target, std::pair(from * field, (from + 1) * field)));
+        Kokkos::deep_copy(Kokkos::subview(times, b), Kokkos::subview(lead, from));
+      }
+      batch.target = view(targets, images);
+      batch.lead_time = reshape<double const*, tests::Space>(static_cast<double const*>(times.data()), images);
+      sum += model.gradients(context, batch, 1.0 / leads) / leads;
+      model.predict(context, batch, reshape<double****, tests::Space>(alone.data(), images, 2, 6, 8));
+      auto const one = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), alone),
+                 all = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), together);
+      double difference = 0;
+      for (Index i = 0; i < images * field; ++i)
+        difference = std::max(difference, std::abs(one(i) - all((i / field * leads + l) * field + i % field)));
+      CHECK(difference < 1e-12);
+    }
+    CHECK(sum == doctest::Approx(loss).epsilon(1e-12));
+    auto const actual = gradients_of(model);
+    double largest = 0, difference = 0;
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      largest = std::max(largest, std::abs(expected[i]));
+      difference = std::max(difference, std::abs(actual[i] - expected[i]));
+    }
+    CHECK(difference <= 1e-12 * largest);
+  };
+  check(std::type_identity<TinyForecaster>());
+  check(std::type_identity<Recomputing>());
+}
+
 TEST_CASE("targets of weight zero change neither loss nor gradients of a forecaster, whatever they are") {
   ForecastData const data(3);
   TinyForecaster model(Mesh(), data.config, {.seed = 1});
@@ -179,6 +234,41 @@ TEST_CASE("a forecaster's rows count as the grid says, which its configuration k
         std::string::npos);
 }
 
+TEST_CASE("a forecaster with dropout that is trained on from a checkpoint is the one that was never interrupted") {
+  ForecastData const data(3);
+  auto const file = std::filesystem::temp_directory_path() / "dchag_test_dropout.safetensors";
+  auto config = data.config;
+  config.dropout = 0.3;
+  config = ForecasterConfig::from(Json(config.json()));
+  TinyForecaster model(Mesh(), config, {.seed = 1}), resumed(Mesh(), config, {.seed = 1}),
+      plain(Mesh(), data.config, {.seed = 1});
+  TrainerOptions const options{.accumulate = 2};
+  AdamW const adamw{.learning_rate = 1e-2};
+  Trainer trainer(model, adamw, ConstantRate(), options), later(resumed, adamw, ConstantRate(), options),
+      other(plain, adamw, ConstantRate(), options);
+  CHECK(trainer.evaluate(data.batch()) == other.evaluate(data.batch()));
+  std::vector<double> losses;
+  for (int step = 0; step < 4; ++step) {
+    losses.push_back(trainer.step(data.batch(0, 2)));
+    losses.push_back(trainer.step(data.batch(0, 2)));
+    if (step == 1) save(model, trainer, file);
+  }
+  CHECK(other.step(data.batch(0, 2)) != losses[0]);
+  CHECK(losses[1] != losses[0]);  // the mean with another batch of the same images, of which other elements are dropped
+  load(resumed, later, file);
+  for (std::size_t step = 4; step < losses.size(); ++step) CHECK(later.step(data.batch(0, 2)) == losses[step]);
+  CHECK(later.evaluate(data.batch()) == trainer.evaluate(data.batch()));
+  Workspace<tests::Space> workspace(std::size_t{8} << 20);
+  Context<tests::Space> const context(workspace);
+  double const loss = model.gradients(context, data.batch(), 1.0);
+  CHECK(model.gradients(context, data.batch(), 1.0) == loss);
+  model.begin_batch(11, 0);
+  CHECK(model.gradients(context, data.batch(), 1.0) != loss);
+  CHECK(message([&] { load(plain, file); }).find("dropout is 0.3 in the file and absent in the model") !=
+        std::string::npos);
+  std::filesystem::remove(file);
+}
+
 TEST_CASE("a forecaster's configuration comes back from JSON, and what is missing or wrong in it is named") {
   ForecasterConfig const config = forecaster_config();
   TinyForecaster const model(Mesh(), config, {.storage = false});
@@ -200,6 +290,9 @@ TEST_CASE("a forecaster refuses sizes and batches that do not fit") {
   CHECK(refused([](auto&) {}) == "");
   CHECK(refused([](auto& c) { c.out_channels = 0; }).find("out_channels = 0") != std::string::npos);
   CHECK(refused([](auto& c) { c.decoder_depth = -1; }).find("decoder_depth = -1") != std::string::npos);
+  CHECK(refused([](auto& c) { c.dropout = 1; }).find("dropout = 1:") != std::string::npos);
+  CHECK(refused([](auto& c) { c.dropout = -0.1; }).find("dropout = -0.1:") != std::string::npos);
+  CHECK(refused([](auto& c) { c.dropout = std::nan(""); }).find("dropout = nan:") != std::string::npos);
   CHECK(refused([](auto& c) { c.patch = 5; }).find("patch = 5") != std::string::npos);
   ForecastData const data(2);
   TinyForecaster model(Mesh(), data.config);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <dchag/core/error.hpp>
+#include <dchag/layers/dropout.hpp>
 #include <dchag/layers/layer_norm.hpp>
 #include <dchag/layers/linear.hpp>
 #include <dchag/layers/mlp.hpp>
@@ -16,6 +18,9 @@ namespace dchag::layers {
 /// `name.mlp.fc1.*`, `name.mlp.fc2.*`. Keeps 6 width + hidden + heads + 2 numbers a row (10 width + heads + 2 where
 /// hidden = 4 width).
 ///
+/// In training, dropout zeroes elements of three matrices: the result of proj, gelu(fc1), and the result of fc2 (the
+/// projection's and the MLP's dropout of timm; attention's probabilities are not dropped).
+///
 /// Over several ranks the stream is this rank's own rows, and all ranks of the group call forward and backward.
 template <class T, class Space, class Strategy = Replicated>
 class Block {
@@ -23,11 +28,17 @@ class Block {
   using Rows = linalg::Matrix<T>;
   using Spread = layers::Spread<Strategy>;
 
-  /// `heads` divides `width`. `spread` outlives the block, and its begin() is called before each pass forward.
+  /// `heads` divides `width`. `spread` and `dropout` outlive the block; begin() of `spread` is called before each pass
+  /// forward, `dropout` is the same in a pass forward and its pass backward.
   Block(Parameters<T, Space>& parameters, std::string const& name, Index width, Index heads, Index hidden,
-        Spread const& spread = one_rank())
+        Spread const& spread = one_rank(), Dropout const& dropout = nothing_dropped())
       : spread_(&spread),
+        dropout_(&dropout),
         width_(width),
+        hidden_(hidden),
+        proj_key_(dropout.key(name + ".attn.proj")),
+        fc1_key_(dropout.key(name + ".mlp.fc1")),
+        fc2_key_(dropout.key(name + ".mlp.fc2")),
         norm1_(parameters, name + ".norm1", width, spread.everywhere()),
         qkv_(parameters, name + ".attn.qkv", width, 3 * width, spread.qkv(width, heads)),
         attention_(spread.template attention<T, Space>(width, heads)),
@@ -40,7 +51,9 @@ class Block {
     Region region("dchag::block::forward");
     prepare(context, x, images);
     auto scope = context.workspace().scope();
-    spread_->add(context, mlp_.fc2(), mlp_.activate(context), x);
+    Rows const active = mlp_.activate(context);
+    if (dropout_->on()) drop(context, hidden_mask(active.rows), active, active);
+    add(context, mlp_.fc2(), active, x, fc2_key_);
   }
 
   /// Forward without its last sum: keeps all that backward reads.
@@ -49,7 +62,7 @@ class Block {
     mark_ = workspace.mark();
     norm1_.keep(context, x.rows);
     attend(context, x, images);
-    spread_->add(context, proj_, Rows(attended_), x);
+    add(context, proj_, Rows(attended_), x, proj_key_);
     middle_mark_ = workspace.mark();
     norm2_.keep(context, x.rows);
     mlp_.keep(context, spread_->branch_rows(x.rows));
@@ -68,7 +81,10 @@ class Block {
       Rows const normalized = spread_->template push<T>(context, g.rows, width_);
       norm2_.recall(context, spread_->own(normalized));
       spread_->gather(context, normalized);
-      mlp_.backward(context, normalized, spread_->gathered(context, g), g, normalized);
+      Rows const slope = dropped(context, g, fc2_key_);
+      auto const mask = hidden_mask(spread_->branch_rows(g.rows));
+      mlp_.backward(context, normalized, spread_->gathered(context, slope), slope, normalized,
+                    dropout_->on() ? &mask : nullptr);
       norm2_.add_backward(context, spread_->sum(context, normalized), g);
     }
     workspace.release(middle_mark_);
@@ -86,6 +102,30 @@ class Block {
   static Spread const& one_rank() {
     static Spread const spread;
     return spread;
+  }
+  static Dropout const& nothing_dropped() {
+    static Dropout const dropout;
+    return dropout;
+  }
+
+  DropoutMask<T> stream_mask(Index own_rows, std::uint64_t key) const {
+    return dropout_->template mask<T>(key, spread_->stream_elements(own_rows, width_));
+  }
+  DropoutMask<T> hidden_mask(Index rows) const {
+    return dropout_->template mask<T>(fc1_key_, spread_->hidden_elements(rows, hidden_));
+  }
+  /// x += linear(in), dropped.
+  void add(Context<Space> const& context, Linear<T, Space> const& linear, Rows in, Rows x, std::uint64_t key) const {
+    if (!dropout_->on()) return spread_->add(context, linear, in, x);
+    auto scope = context.workspace().scope();
+    add_dropped(context, stream_mask(x.rows, key), spread_->result(context, linear, in), x);
+  }
+  /// The gradient of what was dropped from that of the stream; may push.
+  Rows dropped(Context<Space> const& context, Rows g, std::uint64_t key) const {
+    if (!dropout_->on()) return g;
+    Rows const slope = context.workspace().template push<T**>(g.rows, g.columns);
+    drop(context, stream_mask(g.rows, key), g, slope);
+    return slope;
   }
 
   /// attended = attention(qkv(norm1(x))); pushes what is kept of it.
@@ -110,9 +150,9 @@ class Block {
   void attend_backward(Context<Space> const& context, Rows g, Rows slope, Rows projected_slope) {
     {
       auto scope = context.workspace().scope();
-      Rows const whole = spread_->gathered(context, g);
+      Rows const own = dropped(context, g, proj_key_), whole = spread_->gathered(context, own);
       proj_.weight_backward(context, Rows(attended_), whole);
-      proj_.bias_backward(context, g);
+      proj_.bias_backward(context, own);
       proj_.input_backward(context, whole, slope);
     }
     attention_.backward(context, Rows(attended_), slope, projected_slope);
@@ -121,7 +161,9 @@ class Block {
   using Attention = decltype(std::declval<Spread const&>().template attention<T, Space>(Index{}, Index{}));
 
   Spread const* spread_;
-  Index width_;
+  Dropout const* dropout_;
+  Index width_, hidden_;
+  std::uint64_t proj_key_, fc1_key_, fc2_key_;
   LayerNorm<T, Space> norm1_;
   Linear<T, Space> qkv_;
   Attention attention_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <dchag/layers/dropout.hpp>
 #include <dchag/layers/gelu.hpp>
 #include <dchag/layers/linear.hpp>
 #include <string>
@@ -47,12 +48,16 @@ class Mlp {
   void backward(Context<Space> const& context, ConstRows x, ConstRows dy, Rows dx) const {
     backward(context, x, dy, dy, dx);
   }
-  /// The same; only rows `own` of dy add to the gradient of fc2's bias.
-  void backward(Context<Space> const& context, ConstRows x, ConstRows dy, ConstRows own, Rows dx) const {
+  /// The same; only rows `own` of dy add to the gradient of fc2's bias. Where there is a mask, gelu(fc1(x)) was dropped
+  /// by it.
+  void backward(Context<Space> const& context, ConstRows x, ConstRows dy, ConstRows own, Rows dx,
+                DropoutMask<T> const* mask = nullptr) const {
     auto scope = context.workspace().scope();
     auto const slope = context.workspace().template push<T**>(x.rows, fc1_.out());
     fc2_.input_backward(context, dy, slope);
+    if (mask != nullptr) drop(context, *mask, Rows(slope), Rows(slope));
     gelu_backward(context, Rows(hidden_), Rows(slope), fc1_.bias().gradients);
+    if (mask != nullptr) drop(context, *mask, Rows(hidden_), Rows(hidden_));
     fc2_.weight_backward(context, Rows(hidden_), dy);
     fc2_.bias_backward(context, own);
     fc1_.weight_backward(context, x, Rows(slope));
@@ -61,7 +66,7 @@ class Mlp {
 
  private:
   Linear<T, Space> fc1_, fc2_;
-  View<T**, Space> hidden_;  // [rows, hidden]: fc1(x); after backward gelu(fc1(x))
+  View<T**, Space> hidden_;  // [rows, hidden]: fc1(x); after backward gelu(fc1(x)), dropped
 };
 
 }  // namespace dchag::layers

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <dchag/core/error.hpp>
+#include <dchag/layers/dropout.hpp>
 #include <dchag/layers/linear.hpp>
 #include <dchag/layers/redistribute.hpp>
 #include <dchag/layers/self_attention.hpp>
@@ -68,6 +69,13 @@ class Spread<Replicated> {
            linalg::Matrix<T> stream) const {
     linear.add_forward(context, in, stream);
   }
+  /// Own rows of the sum over the ranks of in W^T, and b; pushes.
+  template <class Space, class T>
+  linalg::Matrix<T> result(Context<Space> const& context, Linear<T, Space> const& linear, linalg::Matrix<T> in) const {
+    linalg::Matrix<T> const rows = context.workspace().template push<T**>(in.rows, linear.out());
+    linear.forward(context, in, rows);
+    return rows;
+  }
   /// Own rows of a gradient as rows of a branch; may push.
   template <class Space, class T>
   linalg::Matrix<T> gathered(Context<Space> const&, linalg::Matrix<T> own) const {
@@ -79,7 +87,14 @@ class Spread<Replicated> {
     return branch;
   }
 
+  // Which elements this rank has of the stream [own rows, width] and of hidden features [branch rows, own of hidden].
+  HeldElements stream_elements(Index own_rows, Index width) const { return {own_rows, own_rows, 0, 0, width}; }
+  HeldElements hidden_elements(Index rows, Index hidden) const { return {rows, rows, 0, 0, hidden}; }
+
  protected:
+  HeldElements own_elements(Index columns) const {
+    return {where_.own(), where_.locations(), where_.shares.first(where_.group.rank()), 0, columns};
+  }
   bool alone() const { return where_.group.size() == 1; }
 
   SharedLocations where_;
@@ -106,6 +121,8 @@ class Spread<Sequence> : public Spread<Replicated> {
     where_.images = images;
     where_.shares = Shares::even(rows / images, where_.group.size());
   }
+  HeldElements stream_elements(Index, Index width) const { return own_elements(width); }
+  HeldElements hidden_elements(Index, Index hidden) const { return own_elements(hidden); }
 };
 
 /// Every rank has all rows and its own heads and hidden features (Shoeybi et al., 2019): two all-reduces a block
@@ -161,10 +178,21 @@ class Spread<Tensor> : public Spread<Replicated> {
     sum(context, stream);
   }
   template <class Space, class T>
+  linalg::Matrix<T> result(Context<Space> const& context, Linear<T, Space> const& linear, linalg::Matrix<T> in) const {
+    linalg::Matrix<T> const rows = context.workspace().template push<T**>(in.rows, linear.out());
+    if (where_.group.rank() == 0)
+      linear.forward(context, in, rows);
+    else
+      linear.product(context, in, rows);
+    return sum(context, rows);
+  }
+  template <class Space, class T>
   linalg::Matrix<T> sum(Context<Space> const& context, linalg::Matrix<T> branch) const {
     where_.group.all_reduce(context, reshape<T*, Space>(branch.data, branch.rows * branch.columns));
     return branch;
   }
+
+  HeldElements hidden_elements(Index rows, Index hidden) const { return {rows, rows, 0, share(hidden).begin, hidden}; }
 
  protected:
   Range share(Index extent) const { return Shares::even(extent, where_.group.size()).range(where_.group.rank()); }

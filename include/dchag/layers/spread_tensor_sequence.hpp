@@ -70,6 +70,16 @@ class Spread<TensorSequence> : public Spread<Tensor> {
     linear.add_bias(context, stream, T{1});
   }
   template <class Space, class T>
+  linalg::Matrix<T> result(Context<Space> const& context, Linear<T, Space> const& linear, linalg::Matrix<T> in) const {
+    if (alone()) return Spread<Replicated>::result(context, linear, in);
+    auto const branch = push<T>(context, where_.own(), linear.out());
+    linear.product(context, in, branch);
+    auto const own_rows = sum(context, branch);
+    linear.add_bias(context, own_rows, T{1});
+    return own_rows;
+  }
+  HeldElements stream_elements(Index, Index width) const { return own_elements(width); }
+  template <class Space, class T>
   linalg::Matrix<T> gathered(Context<Space> const& context, linalg::Matrix<T> own_rows) const {
     if (alone()) return own_rows;
     auto const branch = push<T>(context, own_rows.rows, own_rows.columns);

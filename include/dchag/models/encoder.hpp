@@ -51,6 +51,8 @@ struct TransformerConfig {
 ///
 /// Where blocks are recomputed, each keeps only its input for the backward pass, which runs it forward again.
 ///
+/// Dropout, where there is any, drops in forward and its backward, not in evaluate.
+///
 /// The ranks of a group share the work as the strategy says. All of them call forward, evaluate and backward with the
 /// same whole rows, and all get the same whole rows.
 template <class T, class Space, bool recompute_blocks = false, ModelStrategy Strategy = Tensor>
@@ -62,17 +64,21 @@ class Encoder {
 
   /// Throws Error where the sizes make no transformer, or none that the strategy can spread over the group.
   Encoder(Parameters<T, Space>& parameters, TransformerConfig const& config, std::string const& prefix = "",
-          Communicator const& group = {})
+          Communicator const& group = {}, layers::Dropout const& dropout = {})
       : config_(checked(config, prefix)),
         spread_(group),
+        dropout_(dropout),
         parameters_(&parameters),
         first_unit_(static_cast<Index>(parameters.units().size())),
-        blocks_(add_blocks(parameters, config, prefix, spread_)),
+        blocks_(add_blocks(parameters, config, prefix, spread_, dropout_)),
         norm_(add_norm(parameters, config, prefix, spread_)) {}
   Encoder(Encoder const&) = delete;
   Encoder& operator=(Encoder const&) = delete;
 
   TransformerConfig const& config() const { return config_; }
+
+  /// Which batch the passes that follow are of: says what dropout drops. Those with the same numbers drop the same.
+  void begin_batch(Index step, Index batch) { dropout_.begin_batch(step, batch); }
 
   /// x [images * locations, embed], rows by image, becomes norm(blocks(x)). What is kept stays on the workspace until
   /// backward.
@@ -80,6 +86,7 @@ class Encoder {
     Phase const phase("dchag::encoder::forward");
     check(x, images);
     mark_ = context.workspace().mark();
+    dropout_.begin_pass(true, x.rows);
     Rows const own = begin(context, x, images);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       auto const use = this->use(context, i, Pass::forward);
@@ -95,6 +102,7 @@ class Encoder {
     Phase const phase("dchag::encoder::evaluate");
     check(x, images);
     auto whole = context.workspace().scope();
+    dropout_.begin_pass(false, x.rows);
     Rows const own = begin(context, x, images);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       auto const use = this->use(context, i, Pass::forward);
@@ -107,7 +115,8 @@ class Encoder {
     finish(context, own, x);
   }
 
-  /// g, the gradient of the result, becomes that of the input; the gradients of all parameters are added to.
+  /// g, the gradient of the result of the latest forward, becomes that of the input; the gradients of all parameters
+  /// are added to.
   void backward(Context<Space> const& context, Rows g) {
     Phase const phase("dchag::encoder::backward");
     Rows const own = divides_rows() ? Rows(own_) : g;
@@ -159,13 +168,13 @@ class Encoder {
     return config;
   }
   static std::deque<Block> add_blocks(Parameters<T, Space>& parameters, TransformerConfig const& config,
-                                      std::string const& prefix, Spread const& spread) {
+                                      std::string const& prefix, Spread const& spread, layers::Dropout const& dropout) {
     spread.check(config.heads, config.embed, prefix);
     std::deque<Block> blocks;
     for (Index i = 0; i < config.depth; ++i) {
       std::string const name = prefix + "blocks." + std::to_string(i);
       parameters.begin_unit(name);
-      blocks.emplace_back(parameters, name, config.embed, config.heads, config.hidden(), spread);
+      blocks.emplace_back(parameters, name, config.embed, config.heads, config.hidden(), spread, dropout);
     }
     return blocks;
   }
@@ -177,6 +186,7 @@ class Encoder {
 
   TransformerConfig config_;
   Spread spread_;
+  layers::Dropout dropout_;
   Parameters<T, Space> const* parameters_;
   Index first_unit_;
   std::deque<Block> blocks_;

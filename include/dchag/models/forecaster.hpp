@@ -3,6 +3,7 @@
 #include <dchag/channels/front_end.hpp>
 #include <dchag/models/encoder.hpp>
 #include <dchag/models/head.hpp>
+#include <dchag/models/lead_times.hpp>
 #include <dchag/models/patch_rows.hpp>
 #include <dchag/models/positions.hpp>
 #include <dchag/models/settings.hpp>
@@ -22,6 +23,7 @@ struct ForecasterConfig {
   // What rows count for in the loss, where the grid is not regular from pole to pole: at most one of the two.
   std::vector<double> latitudes{};    // [height], degrees, in either direction: a row counts by its cosine
   std::vector<double> row_weights{};  // [height], in any unit: Gaussian weights, say
+  double dropout = 0;                 // of the blocks, in training: the share of elements that are zeroed
 
   /// As JSON; with the tree it is what a checkpoint's "dchag.config" holds.
   Json::Object json() const {
@@ -38,6 +40,7 @@ struct ForecasterConfig {
                         {"decoder_depth", decoder_depth}};
     detail::add_numbers(fields, "latitudes", latitudes);
     detail::add_numbers(fields, "row_weights", row_weights);
+    if (dropout != 0) fields.emplace_back("dropout", dropout);
     return fields;
   }
   /// Throws Error where a field is absent or of the wrong kind; other fields are passed over.
@@ -49,6 +52,7 @@ struct ForecasterConfig {
                             size("decoder_depth")};
     config.latitudes = detail::numbers_of(json, "latitudes");
     config.row_weights = detail::numbers_of(json, "row_weights");
+    config.dropout = json.get<double>("dropout", 0);
     return config;
   }
 
@@ -105,7 +109,8 @@ void pull_position_and_lead(Context<Space> const& context, Index images, Index l
 }  // namespace detail
 
 /// Forecasts out_channels fields from the channels of an image and a lead time (the ClimaX task): channel front end,
-/// position and lead-time embedding, transformer, head. The loss is the mean squared error weighted by the cosine of
+/// position and lead-time embedding, transformer, head. An image may be forecast for several lead times at once: its
+/// channels go through the front end once. The loss is the mean squared error weighted by the cosine of
 /// latitude, or by the rows' weights of the configuration; with a batch's weights it is sum(weight row_weight error²) /
 /// sum(weight row_weight) over the batch. Batches of a step and of replicas count alike, whatever their weights.
 template <Policy... Policies>
@@ -122,13 +127,15 @@ class Forecaster {
   /// until the context's fence(). A Trainer waits for them.
   struct Batch {
     View<Scalar const****, Space> images;  // [B, own channels, height, width]: see own_channels()
-    View<Scalar const****, Space> target;  // [B, out_channels, height, width]; not read by predict()
-    View<Scalar const*, Space> lead_time;  // [B]
-    // What targets count for in the loss, [B or 1, out_channels or 1, height, width], finite and not negative: targets
-    // of weight zero (land, fill values) may be anything, NaN too. None: all count alike.
+    View<Scalar const****, Space> target;  // [B * leads, out_channels, height, width]; not read by predict()
+    View<Scalar const*, Space>
+        lead_time;  // [B * leads]: `leads` lead times of each image, all of the first image first
+    // What targets count for in the loss, [B * leads or 1, out_channels or 1, height, width], finite and not negative:
+    // targets of weight zero (land, fill values) may be anything, NaN too. None: all count alike.
     View<Scalar const****, Space> weight{};
 
     Index size() const { return static_cast<Index>(images.extent(0)); }
+    Index forecasts() const { return static_cast<Index>(lead_time.extent(0)); }  // B * leads
   };
 
   /// Every rank of the mesh builds it with the same arguments. Throws Error where sizes do not fit.
@@ -141,7 +148,8 @@ class Forecaster {
         position_(&parameters_.add("pos_embed", {1, grid().locations(), config.embed}, normal(0.02))),
         lead_weight_(&parameters_.add("lead_time_embed.weight", {config.embed, 1}, normal(0.02))),
         lead_bias_(&parameters_.add("lead_time_embed.bias", {config.embed}, constant(0))),
-        encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model()),
+        encoder_(parameters_, {config.embed, config.heads, config.depth, config.mlp_ratio}, "", mesh.model(),
+                 {config.dropout, options.seed, mesh.replicas().rank()}),
         head_(parameters_, config.embed, config.decoder_depth, config.out_channels * grid().pixels()),
         row_weights_("dchag::row_weights", static_cast<std::size_t>(config.height)) {
     detail::check_same_model(mesh, config_json(), options);
@@ -170,36 +178,41 @@ class Forecaster {
   /// all fields on every rank.
   std::vector<Index> const& own_channels() const { return front_end_.own_channels(); }
 
+  /// Says which numbers dropout draws for the batches that follow, until it is called again: a Trainer calls it.
+  void begin_batch(Index step, Index batch) { encoder_.begin_batch(step, batch); }
+
+  /// What rows count for in the loss, of mean one: [height]. For scores, see field_sums().
+  View<Scalar const*, Space> row_weights() const { return row_weights_; }
+
   /// The loss of a batch; adds weight times its gradient to the parameters' gradients. The workspace is left as it was.
   double gradients(Context<Space> const& context, Batch const& batch, double weight) {
     check_inputs(batch);
     check_target(batch);
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
-    Index const images = batch.size(), rows = images * grid().locations();
+    Index const forecasts = batch.forecasts(), rows = forecasts * grid().locations();
     Rows const pixels = workspace.template push<Scalar**>(rows, head_.out());
-    auto const prediction = push_images(context, images);
+    auto const prediction = push_images(context, forecasts);
     {
       auto const use = use_front_end(context, Pass::forward);
-      front_end_.forward(context, batch.images.data(), nullptr, grid().locations(), images);
+      front_end_.forward(context, batch.images.data(), nullptr, grid().locations(), batch.size());
     }
     Rows const x = workspace.template push<Scalar**>(rows, config_.embed);
     embed(context, batch, x);
-    encoder_.forward(context, x, images);
+    encoder_.forward(context, x, forecasts);
     head_.forward(context, x, pixels);
-    detail::rows_to_images(context, out_grid(), images, pixels.data, prediction.data(), false);
+    detail::rows_to_images(context, out_grid(), forecasts, pixels.data, prediction.data(), false);
     double const loss =
         latitude_weighted_mse(context, prediction, batch.target, row_weights(), weight, prediction, batch.weight);
-    detail::rows_to_images(context, out_grid(), images, pixels.data, prediction.data(), true);
+    detail::rows_to_images(context, out_grid(), forecasts, pixels.data, prediction.data(), true);
 
     head_.backward(context, x, pixels, x);
     encoder_.backward(context, x);
     auto const use = use_front_end(context, Pass::backward);
-    detail::pull_position_and_lead(context, images, grid().locations(), config_.embed,
+    detail::pull_position_and_lead(context, forecasts, grid().locations(), config_.embed,
                                    static_cast<Scalar const*>(x.data), batch.lead_time.data(), position_->gradients,
                                    lead_weight_->gradients, lead_bias_->gradients);
-    channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(x.data),
-                              front_end_.out());
+    pull_tokens(context, batch, x);
     front_end_.backward(context, front_end_.out());
     return loss;
   }
@@ -208,28 +221,29 @@ class Forecaster {
   double evaluate(Context<Space> const& context, Batch const& batch) {
     check_target(batch);
     auto scope = context.workspace().scope();
-    auto const prediction = push_images(context, batch.size());
+    auto const prediction = push_images(context, batch.forecasts());
     predict(context, batch, prediction);
     return latitude_weighted_mse(context, prediction, batch.target, row_weights(), batch.weight);
   }
 
-  /// The forecast [B, out_channels, height, width].
+  /// The forecasts [B * leads, out_channels, height, width].
   void predict(Context<Space> const& context, Batch const& batch, View<Scalar****, Space> const& prediction) {
     check_inputs(batch);
-    detail::check_images("prediction", prediction, batch.size(), config_.out_channels, config_.height, config_.width);
+    detail::check_images("prediction", prediction, batch.forecasts(), config_.out_channels, config_.height,
+                         config_.width);
     auto scope = context.workspace().scope();
-    Index const images = batch.size(), rows = images * grid().locations();
+    Index const forecasts = batch.forecasts(), rows = forecasts * grid().locations();
     Rows const x = context.workspace().template push<Scalar**>(rows, config_.embed);
     {
       auto inner = context.workspace().scope();
       auto const use = use_front_end(context, Pass::forward);
-      front_end_.evaluate(context, batch.images.data(), nullptr, grid().locations(), images);
+      front_end_.evaluate(context, batch.images.data(), nullptr, grid().locations(), batch.size());
       embed(context, batch, x);
     }
-    encoder_.evaluate(context, x, images);
+    encoder_.evaluate(context, x, forecasts);
     Rows const pixels = context.workspace().template push<Scalar**>(rows, head_.out());
     head_.forward(context, x, pixels);
-    detail::rows_to_images(context, out_grid(), images, pixels.data, prediction.data(), false);
+    detail::rows_to_images(context, out_grid(), forecasts, pixels.data, prediction.data(), false);
   }
 
   /// The front end's choices, for reports.
@@ -249,7 +263,6 @@ class Forecaster {
     return parameters;
   }
   channels::PatchGrid out_grid() const { return {config_.out_channels, config_.height, config_.width, config_.patch}; }
-  View<Scalar const*, Space> row_weights() const { return row_weights_; }
   View<Scalar****, Space> push_images(Context<Space> const& context, Index images) const {
     return context.workspace().template push<Scalar****>(images, config_.out_channels, config_.height, config_.width);
   }
@@ -261,21 +274,47 @@ class Forecaster {
     auto const use = use_front_end(context, Pass::forward);
     detail::PositionAndLead<Scalar> const extra{position_->values,      lead_weight_->values, lead_bias_->values,
                                                 batch.lead_time.data(), grid().locations(),   config_.embed};
-    channels::rows_from_tiles(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(front_end_.out()),
-                              extra, x.data);
+    Scalar const* const tokens = front_end_.out();
+    Index const leads = batch.forecasts() / batch.size();
+    if (leads == 1)
+      return channels::rows_from_tiles(context, front_end_.tiling(), config_.embed, tokens, extra, x.data);
+    auto scope = context.workspace().scope();
+    Rows const once = context.workspace().template push<Scalar**>(x.rows / leads, x.columns);
+    channels::rows_from_tiles(context, front_end_.tiling(), config_.embed, tokens, detail::NothingAdded<Scalar>(),
+                              once.data);
+    detail::repeat_for_leads<Scalar>(context, leads, grid().locations(), once, extra, x);
+  }
+  /// The gradient of the front end's tokens, where they were, from that of the forecasts' rows.
+  void pull_tokens(Context<Space> const& context, Batch const& batch, Rows x) const {
+    auto const to_tiles = [&](Rows rows) {
+      channels::tiles_from_rows(context, front_end_.tiling(), config_.embed, static_cast<Scalar const*>(rows.data),
+                                front_end_.out());
+    };
+    Index const leads = batch.forecasts() / batch.size();
+    if (leads == 1) return to_tiles(x);
+    auto scope = context.workspace().scope();
+    Rows const sum = context.workspace().template push<Scalar**>(x.rows / leads, x.columns);
+    detail::sum_over_leads<Scalar>(context, leads, grid().locations(), x, sum);
+    to_tiles(sum);
   }
 
   void check_inputs(Batch const& batch) const {
     detail::check_images("images", batch.images, batch.size(), front_end_.grid().channels, config_.height,
                          config_.width);
-    require(static_cast<Index>(batch.lead_time.extent(0)) == batch.size(), "batch: lead_time has ",
-            batch.lead_time.extent(0), " values for ", batch.size(), " images: give one for each");
+    check_lead_times(batch);
+  }
+  void check_lead_times(Batch const& batch) const {
+    Index const images = batch.size(), forecasts = batch.forecasts();
+    require(images == 0 || (forecasts > 0 && forecasts % images == 0), "batch: lead_time has ", forecasts,
+            " values for ", images, " images: give one for each, or as many for each");
   }
   void check_target(Batch const& batch) const {
-    detail::check_images("target", batch.target, batch.size(), config_.out_channels, config_.height, config_.width);
+    check_lead_times(batch);
+    detail::check_images("target", batch.target, batch.forecasts(), config_.out_channels, config_.height,
+                         config_.width);
     if (batch.weight.size() == 0) return;
     auto const one_or = [](Index extent, std::size_t given) { return given == 1 ? 1 : extent; };
-    detail::check_images("weight", batch.weight, one_or(batch.size(), batch.weight.extent(0)),
+    detail::check_images("weight", batch.weight, one_or(batch.forecasts(), batch.weight.extent(0)),
                          one_or(config_.out_channels, batch.weight.extent(1)), config_.height, config_.width);
   }
 

@@ -32,7 +32,7 @@ struct Settings {
 
 /// How a model is built. Without storage it can only be planned: run in contexts that measure.
 struct BuildOptions {
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  // of the first values, and of dropout: a run that is resumed gives the same
   bool storage = true;
   std::vector<double> channel_costs{};  // for the Partition policy: of each channel, in any unit; none: all alike
 };

@@ -55,6 +55,13 @@ concept HasEvaluate = requires(Model& model, Context<typename Model::Space> cons
   { model.evaluate(context, batch) } -> std::same_as<double>;
 };
 
+/// A model that draws random numbers in training is told by model.begin_batch(step, batch), before the gradients of a
+/// batch, the steps taken and the number of the batch in its step: a run that is resumed draws what it would have.
+template <class Model>
+concept CountsBatches = requires(Model& model, Index number) {
+  model.begin_batch(number, number);
+};
+
 template <class Model>
 concept TrainableModel = HasTypes<Model> && HasParameters<Model> && HasMesh<Model> && HasBatchSize<Model> &&
     HasGradients<Model> && HasEvaluate<Model>;

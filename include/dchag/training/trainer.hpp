@@ -179,6 +179,7 @@ class Trainer {
       if (exchange_ != nullptr) exchange_->begin_batch(context, pending_ == 0, pending_ + 1 == batches);
       if (pending_ == 0) begin(context);
       double const weight = 1.0 / static_cast<double>(batches * model_->mesh().replicas().size());
+      if constexpr (CountsBatches<Model>) model_->begin_batch(steps(), pending_);
       loss_ += model_->gradients(context, batch, weight);
       context.fence("dchag::trainer::gradients");  // the batch may go, or be filled again
       images_ += static_cast<double>(batch.size());
