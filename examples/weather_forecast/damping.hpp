@@ -3,7 +3,9 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdio>
 #include <dchag/io/json.hpp>
+#include <dchag/training/field_sums.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +14,12 @@
 #include "fields.hpp"
 
 namespace sea {
+
+inline std::string decimals(double value, int count) {
+  std::array<char, 32> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%.*f", count, value);
+  return buffer.data();
+}
 
 inline constexpr std::size_t leads = 6;  // months ahead: 1 to 6
 
@@ -36,7 +44,8 @@ class Departures {
   static constexpr std::size_t training_months = 300, training_starts = 294;
 
   /// From the training part of the fields.
-  explicit Departures(Fields const& fields) : fields_(&fields), mean_(12 * Fields::cells), damping_(leads * Fields::cells) {
+  explicit Departures(Fields const& fields)
+      : fields_(&fields), mean_(12 * Fields::cells), damping_(leads * Fields::cells) {
     require(fields.months().size() >= 420, "the anomalies have ", fields.months().size(), " months, expected 420");
     std::vector<double> sums(mean_.size()), counts(12);
     for (std::size_t month = 0; month < training_months; ++month) {
@@ -86,7 +95,8 @@ class Departures {
 
   static std::vector<double> numbers(dchag::Json const& json, std::string_view name, std::size_t fields) {
     std::vector<double> values;
-    for (auto const& value : json.at(name).array(name)) values.push_back(static_cast<double>(value.to<long>(name)) / 1e4);
+    for (auto const& value : json.at(name).array(name))
+      values.push_back(static_cast<double>(value.to<long>(name)) / 1e4);
     require(values.size() == fields * Fields::cells, "the model's ", name, " are ", values.size(),
             " numbers, expected ", fields * Fields::cells);
     return values;
@@ -96,37 +106,31 @@ class Departures {
   std::vector<double> mean_, damping_;  // [12, cells], [leads, cells]
 };
 
-/// Root mean square errors, K, one for each lead.
-struct Errors {
-  std::array<double, leads> of{};
+/// How well forecasts of each lead do, K, over the cells of the sea weighted by the cosine of their latitude.
+using Scores = std::array<dchag::FieldSums, leads>;
 
-  /// Root mean square over the leads.
-  double mean() const {
-    double sum = 0;
-    for (double const error : of) sum += error * error / leads;
-    return std::sqrt(sum);
-  }
-};
+/// Over all leads alike.
+inline dchag::FieldSums over_leads(Scores const& scores) { return dchag::total({scores.begin(), scores.end()}); }
 
-/// Of forecasts from these months, over the cells of the sea weighted by the cosine of their latitude;
-/// forecast(start, lead, cell) is a departure.
+/// Of forecasts from these months; forecast(i, lead, cell) is the departure forecast from the i-th of them.
 template <class Forecast>
-Errors errors_of(Departures const& departures, std::vector<std::size_t> const& starts, Forecast const& forecast) {
+Scores scores_of(Departures const& departures, std::vector<std::size_t> const& starts, Forecast const& forecast) {
   Fields const& fields = departures.fields();
-  Errors errors;
-  for (std::size_t lead = 0; lead < leads; ++lead) {
-    double squares = 0, weights = 0;
+  Scores scores;
+  for (std::size_t lead = 0; lead < leads; ++lead)
     for (std::size_t i = 0; i < starts.size(); ++i)
       for (std::size_t cell = 0; cell < Fields::cells; ++cell) {
         if (!fields.sea(cell)) continue;
         double const weight = std::cos(fields.grid().latitudes()[cell / Fields::columns] * std::acos(-1.0) / 180);
-        double const error = forecast(i, lead, cell) - departures(starts[i] + lead + 1, cell);
-        squares += weight * error * error;
-        weights += weight;
+        double const said = forecast(i, lead, cell), seen = departures(starts[i] + lead + 1, cell);
+        auto& sums = scores[lead];
+        sums.weight += weight;
+        sums.error += weight * (said - seen) * (said - seen);
+        sums.predicted += weight * said * said;
+        sums.observed += weight * seen * seen;
+        sums.product += weight * said * seen;
       }
-    errors.of[lead] = std::sqrt(squares / weights);
-  }
-  return errors;
+  return scores;
 }
 
 }  // namespace sea

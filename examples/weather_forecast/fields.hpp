@@ -49,8 +49,8 @@ class Fields {
     dchag::NetcdfFile surface(folder / "clim" / "surface.nc");
     for (char const* name : {"orog", "lsm", "vegh", "vegl", "alb"}) {
       std::size_t const channel = fields.check_grid(surface).channel(name);
-      fields.constant_.push_back({name, surface.channels()[channel].unit,
-                                  surface.read<float>({0}, {static_cast<std::int64_t>(channel)})});
+      fields.constant_.push_back(
+          {name, surface.channels()[channel].unit, surface.read<float>({0}, {static_cast<std::int64_t>(channel)})});
     }
     fields.choose_cells();
     return fields;
@@ -67,7 +67,8 @@ class Fields {
     for (int month = 0; month < 420; ++month) {
       fields.months_.push_back({1979 + month / 12, 1 + month % 12, 1});
       for (std::size_t k = 0; k < wave.size(); ++k)
-        wave[k] = static_cast<float>(0.9 * wave[k] + 0.3 * dchag::random_normal(7, static_cast<std::uint64_t>(month) * 6 + k));
+        wave[k] = static_cast<float>(0.9 * wave[k] +
+                                     0.3 * dchag::random_normal(7, static_cast<std::uint64_t>(month) * 6 + k));
       for (std::size_t cell = 0; cell < cells; ++cell) fields.anomaly_.push_back(fields.wave_at(wave, cell));
     }
     for (char const* name : {"icec", "sst", "stl", "swl1", "swl2", "swl3", "snowd"}) {

@@ -41,9 +41,10 @@ class Forecasts {
     auto const host = Kokkos::create_mirror_view(weight_);
     for (std::size_t cell = 0; cell < Fields::cells; ++cell) host(cell) = fields.sea(cell) ? 1.0f : 0.0f;
     Kokkos::deep_copy(weight_, host);
-    scale_ = errors_of(departures, starts_of(Part::train), [&](std::size_t i, std::size_t lead, std::size_t cell) {
-               return damped(starts_of(Part::train)[0] + i, lead, cell);
-             }).mean();
+    auto const starts = starts_of(Part::train);
+    scale_ = over_leads(scores_of(departures, starts, [&](std::size_t i, std::size_t lead, std::size_t cell) {
+               return damped(starts[i], lead, cell);
+             })).rmse();
   }
 
   double scale() const { return scale_; }
@@ -80,9 +81,10 @@ class Forecasts {
           static_cast<float const*>(buffer.data()), static_cast<Index>(images_count), static_cast<Index>(of_one),
           static_cast<Index>(Fields::rows), static_cast<Index>(Fields::columns));
     };
-    return {shaped(images_, count, channels), shaped(targets_, count, leads),
-            dchag::reshape<float const*, Space>(static_cast<float const*>(lead_time_.data()), static_cast<Index>(count)),
-            shaped(weight_, 1, 1)};
+    return {
+        shaped(images_, count, channels), shaped(targets_, count, leads),
+        dchag::reshape<float const*, Space>(static_cast<float const*>(lead_time_.data()), static_cast<Index>(count)),
+        shaped(weight_, 1, 1)};
   }
 
   /// Departures forecast from these months, [starts, leads, cells]. The model ranks of a replica call it together.
@@ -110,9 +112,9 @@ class Forecasts {
     return forecasts;
   }
 
-  Errors errors(std::vector<std::size_t> const& starts) {
+  Scores scores(std::vector<std::size_t> const& starts) {
     auto const forecasts = predict(starts);
-    return errors_of(*departures_, starts, [&](std::size_t i, std::size_t lead, std::size_t cell) {
+    return scores_of(*departures_, starts, [&](std::size_t i, std::size_t lead, std::size_t cell) {
       return forecasts[(i * leads + lead) * Fields::cells + cell];
     });
   }

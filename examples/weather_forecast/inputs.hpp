@@ -104,4 +104,12 @@ class Inputs {
   std::vector<std::vector<float>> scaled_;
 };
 
+/// Names and units of the channels, in their order.
+inline dchag::Json names(Inputs const& inputs) {
+  dchag::Json::Array list;
+  for (auto const& channel : inputs.channels())
+    list.push_back(dchag::Json().set("name", channel.name).set("unit", channel.unit));
+  return list;
+}
+
 }  // namespace sea

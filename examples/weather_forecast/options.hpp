@@ -64,8 +64,8 @@ inline void make_quick(CLI::App const& app, Options& o) {
 /// Throws where an option makes no sense to this program; the model and the trainer check theirs.
 inline void check(Options const& o, std::vector<std::string> const& others, int ranks) {
   for (auto const& other : others) require(other.starts_with("--kokkos-"), other, " is no option: --help lists them");
-  require(o.synthetic || !o.data.empty(), "--data is missing: give the folder of the fields (cmake/data.sh fetches it), or ",
-          "--synthetic");
+  require(o.synthetic || !o.data.empty(),
+          "--data is missing: give the folder of the fields (cmake/data.sh fetches it), or ", "--synthetic");
   require(o.forecast.empty() == o.from.empty(), "--forecast and --from go together: give the model and YYYY-MM");
   require(o.batch > 0 && o.batch <= 256, "--batch ", o.batch, ": give 1 to 256");
   require(o.steps > 0, "--steps ", o.steps, ": give at least 1");
