@@ -301,6 +301,10 @@ TEST_CASE("images that lack channels give the tokens and gradients of one rank, 
   check_missing<Tree<CrossAttention<3>, Linear<2>, CrossAttention<1>>, TokenSpace, Merge, true>(35, 3, 2);
   check_missing<Tree<Linear<8>, Linear<3>, CrossAttention<2>, Linear<1>>, Auto, Auto>(36, 8, 3);
   Communicator const world(MPI_COMM_WORLD);
+  std::vector<unsigned char> half(21, 0);
+  for (std::size_t at = 0; at < half.size(); at += 2) half[at] = 1;
+  check<Tree<CrossAttention<1>>, Materialized, Auto>({7, 6, 8, 2, 16, 8, 3, 7}, 39, std::vector<int>(7, every_rank),
+                                                     half);
   if (12 % world.size() != 0) return;
   Sizes const sizes{24, 6, 8, 2, 12, 3, 3, 7};
   std::vector<unsigned char> present(72, 1);

@@ -100,9 +100,9 @@ struct Recompute {
   static constexpr bool blocks = What::blocks, front_end = What::front_end;
 };
 
-/// What a Linear unit does where an image lacks some of its tokens: out = bias + (n / n') sum of w_c t_c over the n' of n
-/// tokens that are present, which tokens lost at random leave right on average (as dropout does); or an error. Where a
-/// unit has none of its tokens, its own token is absent one level up, whatever this says.
+/// What a Linear unit does where an image lacks some of its tokens: out = bias + (n / n') sum of w_c t_c over the n' of
+/// n tokens that are present, which tokens lost at random leave right on average (as dropout does); or an error. Where
+/// a unit has none of its tokens, its own token is absent one level up, whatever this says.
 struct Renormalize {
   static constexpr bool renormalizes = true;
 };
