@@ -195,7 +195,22 @@ TEST_CASE("sizes that do not fit are refused with the field, the value and the r
     return text.find(part) != std::string::npos;
   };
   CHECK(message_of({8, 8, 8, 2}, 12, 4) == "");
-  CHECK(has(message_of({8, 8, 9, 2}, 12, 4), "patch = 2 does not divide height = 8 and width = 9"));
+  CHECK(
+      message_of({8, 8, 9, 2}, 12, 4) ==
+      "patch = 2 does not divide width = 9: choose a patch that divides height and width (1), or crop or pad to width "
+      "= 8 or 10");
+  CHECK(message_of({8, 48, 96, 5}, 12, 4) ==
+        "patch = 5 does not divide height = 48 and width = 96: choose a patch that divides height and width (1, 2, 3, "
+        "4, 6, 8, 12, 16, 24, 48), or crop or pad to height = 45 or 50 and width = 95 or 100");
+  CHECK(message_of({8, 721, 1440, 4}, 12, 4) ==
+        "patch = 4 does not divide height = 721: choose a patch that divides height and width (1), or crop or pad to "
+        "height = 720 or 724");
+  CHECK(
+      message_of({8, 4, 4, 6}, 12, 4) ==
+      "patch = 6 does not divide height = 4 and width = 4: choose a patch that divides height and width (1, 2, 4), or "
+      "crop or pad to height = 6 and width = 6");
+  Index const huge = Index{1} << 62;
+  CHECK(has(message_of({8, huge, huge, huge - 1}, 12, 4), "128, 256, ...), or crop or pad to"));
   CHECK(has(message_of({8, 8, 8, 2}, 12, 5), "heads = 5 does not divide embed = 12"));
   CHECK(has(message_of({3, 8, 8, 2}, 12, 4), "level 0 has 4 groups, but only 3 channels"));
   CHECK(has(message_of({0, 8, 8, 2}, 12, 4), "channels = 0"));

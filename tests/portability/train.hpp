@@ -66,12 +66,13 @@ void train_masked_autoencoder() {
   measured<Space>([&](dchag::Context<Space> const& context) { model.features(context, pixels, features); });
 }
 
+/// For two lead times of each image, with dropout and weights of rows and pixels.
 template <class... Policies>
 void train_forecaster() {
   using Model = dchag::Forecaster<Policies...>;
   using Scalar = typename Model::Scalar;
   using Space = typename Model::Space;
-  dchag::Index const images = 2, channels = 12, fields = 3;
+  dchag::Index const images = 2, forecasts = 2 * images, channels = 12, fields = 3;
   typename Model::Config const config{.channels = channels,
                                       .out_channels = fields,
                                       .height = 8,
@@ -79,15 +80,23 @@ void train_forecaster() {
                                       .patch = 2,
                                       .embed = 16,
                                       .heads = 2,
-                                      .depth = 1};
+                                      .depth = 1,
+                                      .latitudes = {70, 50, 30, 10, -10, -30, -50, -70},
+                                      .dropout = 0.1};
   Model model(dchag::Mesh(), config);
-  Owned<Scalar****, Space> pixels("pixels", images, channels, 8, 8), target("target", images, fields, 8, 8),
-      prediction("prediction", images, fields, 8, 8);
-  Owned<Scalar*, Space> lead_time("lead_time", images);
+  Owned<Scalar****, Space> pixels("pixels", images, channels, 8, 8), target("target", forecasts, fields, 8, 8),
+      prediction("prediction", forecasts, fields, 8, 8), weight("weight", 1, 1, 8, 8);
+  Owned<Scalar*, Space> lead_time("lead_time", forecasts);
   Kokkos::deep_copy(target, 1);
-  typename Model::Batch const batch{pixels, target, lead_time};
+  Kokkos::deep_copy(weight, 1);
+  typename Model::Batch const batch{pixels, target, lead_time, weight};
   train(model, batch);
-  measured<Space>([&](dchag::Context<Space> const& context) { model.predict(context, batch, prediction); });
+  dchag::ComparedFields<Scalar, Space> const compared{prediction, target, model.row_weights(), weight, target};
+  measured<Space>([&](dchag::Context<Space> const& context) {
+    model.predict(context, batch, prediction);
+    auto const sums = dchag::field_sums(context, compared);
+    dchag::require(context.dry() || sums.at(2).rmse() > 0, "portability: the forecast is ", sums.at(2).rmse(), " off");
+  });
 }
 
 }  // namespace portability
