@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <dchag/dchag.hpp>
 #include <string>
+#include <vector>
 
 #include "history.hpp"
 
@@ -161,7 +162,8 @@ class Learner {
             .patch = o.patch,
             .embed = o.embed,
             .heads = o.heads,
-            .depth = o.depth};
+            .depth = o.depth,
+            .row_weights = std::vector<double>(size(cells), 1)};  // this is no globe
   }
   Images make(std::string const& label, std::size_t count) const {
     return Images(label, size(options_.batch), count, size(history_->cells()), size(history_->cells()));

@@ -112,6 +112,18 @@ TEST_CASE("channels and forecast may be some of ClimaX's variables, in any order
   CHECK(difference<double>(tests::some_climax_variables(), "some") < 1e-10);
 }
 
+TEST_CASE("a model whose channels have names takes the variables of those names") {
+  auto const variables = tests::some_climax_variables();
+  auto config = climax_config(variables);
+  Model<double> expected(Mesh(), config);
+  for (auto const& name : variables.channels) config.channel_list.push_back({name});
+  for (auto const& name : variables.out_channels) config.out_channel_list.push_back({name});
+  Model<double> model(Mesh(), config, {.seed = 1});
+  load_climax(expected, climax_golden("climax_f64"), variables);
+  load_climax(model, climax_golden("climax_f64"), {variables.checkpoint});
+  CHECK(values_of(model) == values_of(expected));
+}
+
 TEST_CASE("a checkpoint of ClimaX may have a prefix, channels for variables, and its patch embeddings in one tensor") {
   tests::Scratch const folder;
   auto const variables = tests::some_climax_variables();
@@ -183,6 +195,9 @@ TEST_CASE("variables that are not the checkpoint's are refused, with what it has
   variables.channels.pop_back();
   variables.channels[1] = "land_sea_mask";
   CHECK(holds(refusal(path, variables, config), "the model has channels = 4, but there are 3 names: temperature_850"));
+  variables = tests::some_climax_variables();
+  variables.checkpoint.push_back("2m_temperature");
+  CHECK(holds(refusal(path, variables, config), "variables of the checkpoint are named twice: 2m_temperature"));
   variables = all;
   variables.checkpoint.pop_back();
   CHECK(holds(refusal(path, variables, climax_config(variables)),

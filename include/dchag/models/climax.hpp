@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <dchag/core/channel.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/io/safetensors.hpp>
 #include <dchag/models/forecaster.hpp>
@@ -23,7 +24,8 @@ namespace dchag {
 /// The variables of a ClimaX checkpoint, and which of them are the channels of the model that takes its weights.
 struct ClimaxVariables {
   std::vector<std::string> checkpoint;      // that it was trained with (its default_vars), in its order
-  std::vector<std::string> channels{};      // of the model, in the model's order; none given: those of the checkpoint
+  std::vector<std::string> channels{};      // of the model, in the model's order; none given: the names that the
+                                            // model's channels have, or where they have none, those of the checkpoint
   std::vector<std::string> out_channels{};  // of the forecast, likewise
 };
 
@@ -51,12 +53,14 @@ class ClimaxLayout {
         embed_(config.embed),
         patch_(config.patch),
         variables_(static_cast<Index>(variables.checkpoint.size())),
-        channels_(numbers(variables, "channels", variables.channels, config.channels)),
-        out_channels_(numbers(variables, "out_channels", variables.out_channels, config.out_channels)),
+        channels_(numbers(variables.checkpoint, "channels", variables.channels, config.channel_list, config.channels)),
+        out_channels_(numbers(variables.checkpoint, "out_channels", variables.out_channels, config.out_channel_list,
+                              config.out_channels)),
         prefix_(file.find("net.pos_embed") != nullptr ? "net." : ""),
         aggregator_(prefix_ + (file.find(prefix_ + "channel_embed") != nullptr ? "channel_" : "var_")),
         one_tensor_(file.find(prefix_ + "token_embeds.proj_weights") != nullptr),
         last_of_head_("head." + std::to_string(2 * config.decoder_depth) + ".") {
+    numbers(variables.checkpoint, "variables of the checkpoint", variables.checkpoint, {}, variables_);
     TensorInfo const* const embedding = file.find(aggregator_ + "embed");
     if (embedding == nullptr) {
       Names found;
@@ -104,14 +108,15 @@ class ClimaxLayout {
     Index first, count;
   };
 
-  /// The numbers in the checkpoint of the variables of these names, or of all.
-  static std::vector<Index> numbers(ClimaxVariables const& variables, char const* field,
-                                    std::vector<std::string> const& names, Index count) {
-    auto const& known = variables.checkpoint;
+  /// The numbers in the checkpoint of the variables that are a model's channels.
+  static std::vector<Index> numbers(std::vector<std::string> const& known, char const* field,
+                                    std::vector<std::string> const& given, std::vector<Channel> const& of_model,
+                                    Index count) {
+    std::vector<std::string> const names = !given.empty() ? given : !of_model.empty() ? names_of(of_model) : known;
     std::vector<Index> found;
     Names unknown, twice;
     std::set<std::string> seen;
-    for (auto const& name : names.empty() ? known : names) {
+    for (auto const& name : names) {
       auto const at = std::find(known.begin(), known.end(), name);
       if (at == known.end()) unknown.add(name);
       if (!seen.insert(name).second) twice.add(name);
@@ -121,7 +126,7 @@ class ClimaxLayout {
             ": expected some of ", joined(known));
     require(twice.empty(), "ClimaX variables: ", field, " are named twice: ", twice.text());
     require(static_cast<Index>(found.size()) == count, "ClimaX variables: the model has ", field, " = ", count,
-            ", but there are ", found.size(), " names: ", joined(names.empty() ? known : names));
+            ", but there are ", found.size(), " names: ", joined(names));
     return found;
   }
 
