@@ -1,5 +1,5 @@
 # Kokkos and Kokkos Kernels: targets that exist already, else installed packages, else built once by kokkos.sh.
-# MPI and (for pictures) libpng, (for rasters) GDAL: installed packages.
+# MPI, (for pictures) libpng, (for rasters) GDAL and (for NetCDF files) its C library: installed packages.
 
 # A project that adds this one as a subdirectory links dchag::dchag from outside this folder.
 set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
@@ -60,4 +60,9 @@ endif()
 find_package(GDAL 3.5 QUIET)
 if(NOT GDAL_FOUND)
   message(STATUS "GDAL 3.5 or later not found: dchag::raster is left out (Debian: apt-get install libgdal-dev)")
+endif()
+
+include("${CMAKE_CURRENT_LIST_DIR}/DchagNetcdf.cmake")
+if(NOT TARGET dchag_netcdf_c)
+  message(STATUS "The C library of NetCDF not found: dchag::netcdf is left out (Debian: apt-get install libnetcdf-dev)")
 endif()

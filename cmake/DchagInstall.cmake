@@ -1,5 +1,5 @@
-# The installed package: find_package(dchag) gives dchag::dchag; its components picture and raster
-# give dchag::picture and dchag::raster.
+# The installed package: find_package(dchag) gives dchag::dchag; its components picture, raster and netcdf
+# give dchag::picture, dchag::raster and dchag::netcdf.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -17,6 +17,12 @@ endif()
 if(TARGET dchag_raster)
   install(TARGETS dchag_raster EXPORT dchagRasterTargets)
   install(EXPORT dchagRasterTargets NAMESPACE dchag:: DESTINATION ${dchag_package_folder})
+endif()
+
+if(TARGET dchag_netcdf)
+  install(TARGETS dchag_netcdf EXPORT dchagNetcdfTargets)
+  install(EXPORT dchagNetcdfTargets NAMESPACE dchag:: DESTINATION ${dchag_package_folder})
+  install(FILES "${PROJECT_SOURCE_DIR}/cmake/DchagNetcdf.cmake" DESTINATION ${dchag_package_folder})
 endif()
 
 configure_package_config_file(cmake/dchagConfig.cmake.in "${PROJECT_BINARY_DIR}/dchagConfig.cmake"

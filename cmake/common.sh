@@ -44,7 +44,7 @@ install_packages() {
 # What every build of this project needs; ranks are started by openmpi-bin, sources come through pip.
 install_build_packages() {
   local packages=(cmake ninja-build g++ ccache libopenblas-openmp-dev libopenmpi-dev openmpi-bin libpng-dev
-                  libcli11-dev)
+                  libnetcdf-dev libcli11-dev)
   python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
   install_packages "${packages[@]}"
 }

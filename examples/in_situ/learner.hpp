@@ -2,8 +2,10 @@
 
 #include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <dchag/dchag.hpp>
-#include <vector>
+#include <string>
 
 #include "history.hpp"
 
@@ -50,8 +52,8 @@ struct Errors {
   std::array<double, variables> forecast{}, persistence{};
 };
 
-/// A forecaster that learns from a history while it grows: what it predicts of each variable is its mean
-/// rate of change over the lead time, so that zero is persistence.
+/// A forecaster that learns from a history while it grows. Of each variable it predicts the mean rate of change over
+/// the lead time: zero is persistence.
 class Learner {
  public:
   /// All ranks of the mesh build one, with the same options. The history must outlive it.
@@ -62,9 +64,9 @@ class Learner {
         trainer_(model_, dchag::AdamW{.learning_rate = options.learning_rate},
                  dchag::WarmupCosine{options.steps / 10, options.steps}),
         own_("in_situ::own channels", model_.own_channels().size()),
-        images_("in_situ::images", size(options.batch), own_.size(), size(history.cells()), size(history.cells())),
-        rate_("in_situ::rate", size(options.batch), variables, size(history.cells()), size(history.cells())),
-        forecast_("in_situ::forecast", size(options.batch), variables, size(history.cells()), size(history.cells())),
+        images_(make("in_situ::images", own_.size())),
+        rate_(make("in_situ::rate", variables)),
+        forecast_(make("in_situ::forecast", variables)),
         lead_time_("in_situ::lead time", size(options.batch)) {
     Kokkos::deep_copy(own_, Kokkos::View<dchag::Index const*, Kokkos::HostSpace>(model_.own_channels().data(),
                                                                                  model_.own_channels().size()));
@@ -160,6 +162,9 @@ class Learner {
             .embed = o.embed,
             .heads = o.heads,
             .depth = o.depth};
+  }
+  Images make(std::string const& label, std::size_t count) const {
+    return Images(label, size(options_.batch), count, size(history_->cells()), size(history_->cells()));
   }
   Kokkos::MDRangePolicy<Space, Kokkos::Rank<3>> cells() const {
     return {{0, 0, 0}, {options_.batch, history_->cells(), history_->cells()}};

@@ -124,7 +124,8 @@ int main(int argc, char** argv) {
   {
     dchag::Environment const environment(MPI_COMM_WORLD);
     status = environment.guard([&] {
-      check(options, app.remaining());
+      if (environment.world().rank() == 0) check(options, app.remaining());  // alone, so that it is reported once
+      environment.world().barrier();
       simulate(environment, options);
     });
   }

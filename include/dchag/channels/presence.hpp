@@ -62,19 +62,16 @@ Index count_empty(Context<Space> const& context, Index images, int const* counts
 template <class T, class Space>
 void spread_presence(Context<Space> const& context, Tiling const& tiling, TileImages const& images,
                      Groups const& groups, Index g, Index size, Index first, Index const* held, int const* below,
-                     int const* above, T* factor, T* count) {
+                     int const* above, T* factor) {
   Index const width = tiling.width, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::spread_presence", (size + 1) * width, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::spread_presence", size * width, KOKKOS_LAMBDA(Index item) {
         Index const j = item / width, n = item % width, image = images(n);
-        T const all = static_cast<T>(groups.size(g));
-        T const present = image < 0 ? all : static_cast<T>(above[image * groups.groups + g]);
-        if (j == size)
-          count[n] = present;
-        else if (image >= 0 && below[image * groups.tokens + (held == nullptr ? first + j : held[j])] == 0)
-          factor[j * pitch + n] = 0;
-        else
-          factor[j * pitch + n] = all / present;
+        bool const absent = image >= 0 && below[image * groups.tokens + (held == nullptr ? first + j : held[j])] == 0;
+        T value = absent ? T{0} : T{1};
+        if (image >= 0 && !absent)
+          value = static_cast<T>(groups.size(g)) / static_cast<T>(above[image * groups.groups + g]);
+        factor[j * pitch + n] = value;
       });
 }
 
@@ -150,12 +147,11 @@ class Presence {
     if (!given()) return {};
     Index const size = all ? static_cast<Index>(place.holders.size()) : place.count;
     T* const factor = context.workspace().template push<T**>(size, tiling.pitch).data();
-    T* const count = context.workspace().template push<T*>(tiling.pitch).data();
     Index const* const held = all ? nullptr : held_[level].data() + place.first;
     detail::spread_presence(context, tiling, images_of(tiling, tile), groups_[level], groups_[level].of(place.begin),
                             size, place.begin, held, static_cast<int const*>(heights_[level]),
-                            static_cast<int const*>(heights_[level + 1]), factor, count);
-    return {factor, count};
+                            static_cast<int const*>(heights_[level + 1]), factor);
+    return {factor};
   }
 
  private:

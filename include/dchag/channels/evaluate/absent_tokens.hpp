@@ -26,33 +26,15 @@ void hide_absent(Context<Space> const& context, Tiling const& tiling, Index toke
       });
 }
 
-/// Where a row has none of these tokens: the lowest maximum, and a normalizer of zero, by which other ranks' tokens
-/// take all of the weight; of one where no rank has any.
-template <class T, class Space>
-void settle_empty_rows(Context<Space> const& context, Tiling const& tiling, Index tokens, Index heads,
-                       PresentTokens<T> const& present, T* max, T* normalizer) {
-  Index const width = tiling.width, pitch = tiling.pitch;
-  T const lowest = -std::numeric_limits<T>::max();
-  context.loop(
-      "dchag::channels::settle_empty_rows", width, KOKKOS_LAMBDA(Index n) {
-        for (Index c = 0; c < tokens; ++c)
-          if (present.factor[c * pitch + n] != T{0}) return;
-        for (Index i = 0; i < heads; ++i) {
-          max[i * pitch + n] = lowest;
-          normalizer[i * pitch + n] = present.count[n] == T{0} ? T{1} : T{0};
-        }
-      });
-}
-
-/// softmax() over the tokens present: the others' weights are zero.
+/// softmax() over the tokens present: the others' weights are zero. Where a row has none of these tokens its maximum is
+/// the lowest number, beside which other ranks' tokens take all of the weight; and if they have none either, what comes
+/// of it is finite.
 template <class T, class Space>
 void softmax_of_present(Context<Space> const& context, Tiling const& tiling, Index tokens, Index heads,
                         PresentTokens<T> const& present, T* s, T* max, T* normalizer) {
   hide_absent(context, tiling, tokens, heads, present, -std::numeric_limits<T>::max(), s);
   softmax(context, tiling, tokens, heads, s, max, normalizer);
-  if (present.factor == nullptr) return;
   hide_absent(context, tiling, tokens, heads, present, T{0}, s);
-  settle_empty_rows(context, tiling, tokens, heads, present, max, normalizer);
 }
 
 }  // namespace dchag::channels::kernels

@@ -36,11 +36,10 @@ struct UnitShare {
 template <class T>
 struct PresentTokens {
   T const* factor = nullptr;  // [n, pitch] of the n tokens that the unit is given: 0 where absent, else tokens of the
-                              // unit over those of them that the row has
-  T const* count = nullptr;   // [pitch], how many tokens of the unit the row has, on all ranks; it may be 0
+                              // unit, on all ranks, over those of them that the row has
 
   /// The same of the columns of a tile from the n-th on.
-  PresentTokens from_column(Index n) const { return factor == nullptr ? *this : PresentTokens{factor + n, count + n}; }
+  PresentTokens from_column(Index n) const { return factor == nullptr ? *this : PresentTokens{factor + n}; }
 };
 
 /// A unit of the aggregation tree over tokens, for one tile of rows at a time (channels/tile.hpp):
