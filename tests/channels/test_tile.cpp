@@ -27,6 +27,24 @@ TEST_CASE_TEMPLATE("tiles cover every row once, in whole vector registers, at an
   CHECK(Tiling::of<T, Space>(0).tiles == 0);
 }
 
+TEST_CASE_TEMPLATE("a tile of several blocks gives each of them the same columns, in whole vector registers", T, float,
+                   double) {
+  for (Index blocks : {2, 3, 8, 100})
+    for (Index rows : {1, 16, 43, 129, 5000}) {
+      CAPTURE(blocks);
+      CAPTURE(rows);
+      Tiling const tiling = Tiling::of<T, Space>(rows, blocks), block = tiling.of_block(rows);
+      CHECK(tiling.rows == rows * blocks);
+      CHECK(tiling.block() * blocks == tiling.width);
+      CHECK(tiling.block() % lane_count<T, Space> == 0);
+      CHECK(tiling.tiles * tiling.block() >= rows);
+      CHECK((tiling.tiles - 1) * tiling.block() < rows);
+      CHECK(tiling.pitch >= tiling.width);
+      CHECK((block.rows == rows && block.tiles == tiling.tiles && block.width == tiling.block()));
+      CHECK((block.pitch == tiling.pitch && block.blocks == 1));
+    }
+}
+
 TEST_CASE("chunks are of nearly one size and fit the caches") {
   Index const each = 10000;
   for (Index channels : {1, 5, 104, 105, 500}) {
