@@ -51,7 +51,7 @@ install_build_packages() {
 
 install_test_packages() {
   install_build_packages
-  install_packages doctest-dev nlohmann-json3-dev libbenchmark-dev
+  install_packages doctest-dev nlohmann-json3-dev libbenchmark-dev libgdal-dev
 }
 
 # kokkos FLAVOUR prints the prefix of an installation, built if need be.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <dchag/core/error.hpp>
 #include <dchag/io/band_statistics.hpp>
 #include <dchag/io/json.hpp>
@@ -12,7 +13,7 @@
 /// What a model's file says of it besides the parameters.
 struct ModelFile {
   dchag::MaskedAutoencoderConfig config;
-  dchag::Json tree;
+  std::size_t levels;                               // of its tree
   std::optional<dchag::BandStatistics> statistics;  // of the bands that it was trained on, where they were saved
 
   explicit ModelFile(std::filesystem::path const& path) {
@@ -26,7 +27,7 @@ struct ModelFile {
     dchag::require(json && json->get<std::string>("task", "") == "masked_autoencoder", path.string(),
                    ": is no masked autoencoder: give the model.safetensors that hyperspectral_autoencoder wrote");
     config = dchag::MaskedAutoencoderConfig::from(*json);
-    tree = json->at("tree");
+    levels = json->at("tree").array("tree").size();
     if (auto const saved = find("statistics")) statistics = dchag::BandStatistics::from(*saved);
   }
 };

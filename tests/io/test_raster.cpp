@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <dchag/io/raster.hpp>
 #include <filesystem>
 #include <limits>
@@ -110,6 +111,11 @@ TEST_CASE("a raster written window by window comes back: numbers, missing pixels
         CHECK((std::isnan(nodata) ? std::isnan(*band.nodata) : *band.nodata == nodata));
       }
       CHECK(same(read(file, {0, 0, 5, 7}, {0, 1, 2}), pixels()));
+      if (file.path().extension() == ".img") {
+        float stored = 0;
+        std::memcpy(&stored, slurp(file.path()).data() + 4 * sizeof(float), sizeof(float));
+        CHECK((std::isnan(nodata) ? std::isnan(stored) : stored == static_cast<float>(nodata)));
+      }
       Window const window{1, 2, 3, 4};
       auto expected = cut(pixels(), window);
       std::rotate(expected.begin(), expected.end() - 12, expected.end());

@@ -181,6 +181,18 @@ TEST_CASE("pixels without data stay without, their patch without features, and a
   CHECK(difference(seen, mean) < 1e-12);
 }
 
+TEST_CASE("a patch that the scene's end cuts is not without data for a mirror image in it") {
+  auto config = autoencoder_config();
+  config.height = config.width = 8;
+  config.patch = 4;
+  TinyAutoencoder<> model(Mesh(), config, {.seed = 3});
+  auto scene = made_scene(5, 8);
+  scene.at(0, 3, 0) = nothing;  // its mirror image stands in row 6
+  auto features = features_of(model, scene, plain_statistics(), {});
+  CHECK(std::isnan(features.at(0, 0, 0)));
+  CHECK(std::isfinite(features.at(0, 1, 0)));
+}
+
 TEST_CASE("windows without any data are answered without the model") {
   TinyAutoencoder<> model(Mesh(), autoencoder_config(), {.storage = false});  // cannot be run
   HostImage const scene{5, 11, 13};
