@@ -4,13 +4,15 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <dchag/core/channel.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/random.hpp>
 #include <dchag/core/types.hpp>
-#include <dchag/io/band_statistics.hpp>
+#include <dchag/io/channel_statistics.hpp>
 #include <dchag/io/npy.hpp>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -35,6 +37,14 @@ class Scene {
   static constexpr int block = 29;
   static constexpr Index real_bands = static_cast<Index>(wavelengths_nm.size()), synthetic_bands = 24;
 
+  /// All bands of the scene, or of the made-up one.
+  static std::vector<dchag::Channel> channels(bool synthetic) {
+    std::vector<dchag::Channel> list;
+    for (Index number = 0; number < (synthetic ? synthetic_bands : real_bands); ++number)
+      list.push_back({.name = name_of(number), .wavelength = wavelength_of(number, synthetic)});
+    return list;
+  }
+
   /// Reads bands (ascending, from 0 on) of Indian_pines_corrected.npy [145, 145, 200], no byte of the others, and
   /// Indian_pines_gt.npy [145, 145] of a folder.
   static Scene read(std::filesystem::path const& folder, std::vector<Index> bands) {
@@ -48,7 +58,7 @@ class Scene {
     scene.bytes_read_ = cube.bytes_read();
     auto const labels = truth.read<std::uint8_t>();
     scene.labels_.assign(labels.begin(), labels.end());
-    for (Index number : scene.numbers_) scene.wavelengths_.push_back(wavelengths_nm[static_cast<std::size_t>(number)]);
+    for (Index number : scene.numbers_) scene.wavelengths_.push_back(wavelength_of(number, false));
     scene.standardise();
     return scene;
   }
@@ -68,7 +78,7 @@ class Scene {
               static_cast<float>(1000 * (3 + a * std::sin(0.3 * k) + b * std::cos(0.2 * k)) + 20 * noise);
         }
       }
-    for (Index number : scene.numbers_) scene.wavelengths_.push_back(400 + 90 * static_cast<double>(number));
+    for (Index number : scene.numbers_) scene.wavelengths_.push_back(wavelength_of(number, true));
     scene.standardise();
     return scene;
   }
@@ -92,7 +102,11 @@ class Scene {
   }
 
   /// Of the training pixels, by which the bands are standardised.
-  dchag::BandStatistics statistics() const { return {mean_, deviation_}; }
+  std::vector<dchag::ChannelStatistics> statistics() const {
+    std::vector<dchag::ChannelStatistics> list;
+    for (std::size_t k = 0; k < numbers_.size(); ++k) list.push_back({name_of(numbers_[k]), mean_[k], deviation_[k]});
+    return list;
+  }
 
   static Part part_of(int row, int column) {
     int const f = (row / block + 2 * (column / block)) % 5;
@@ -134,6 +148,11 @@ class Scene {
   }
 
  private:
+  static std::string name_of(Index number) { return "band_" + std::to_string(number + 1); }
+  static double wavelength_of(Index number, bool synthetic) {
+    return synthetic ? 400 + 90 * static_cast<double>(number) : wavelengths_nm[static_cast<std::size_t>(number)];
+  }
+
   Scene(int rows, int columns, std::vector<Index> bands) : rows_(rows), columns_(columns), numbers_(std::move(bands)) {
     labels_.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
     values_.resize(labels_.size() * numbers_.size());

@@ -24,7 +24,8 @@ inline dchag::MaskedAutoencoderConfig configuration(Options const& o) {
           .depth = o.depth,
           .mlp_ratio = o.mlp_ratio,
           .mask_ratio = o.mask,
-          .decoder = {.embed = o.decoder_embed, .heads = o.heads, .depth = o.decoder_depth, .mlp_ratio = o.mlp_ratio}};
+          .decoder = {.embed = o.decoder_embed, .heads = o.heads, .depth = o.decoder_depth, .mlp_ratio = o.mlp_ratio},
+          .channel_list = Scene::channels(o.synthetic)};
 }
 
 /// Those bands of the scene that the options name.
@@ -147,13 +148,12 @@ class Training {
 
   /// Of all bands: the model ranks, in their order, own ascending ranges of them.
   dchag::Json statistics() const {
-    dchag::BandStatistics all;
-    for (auto const& text : mesh_.model().all_gather(scene_.statistics().json().dump())) {
-      auto const own = dchag::BandStatistics::from(dchag::Json::parse(text, "band statistics"));
-      all.mean.insert(all.mean.end(), own.mean.begin(), own.mean.end());
-      all.deviation.insert(all.deviation.end(), own.deviation.begin(), own.deviation.end());
+    std::vector<dchag::ChannelStatistics> all;
+    for (auto const& text : mesh_.model().all_gather(dchag::statistics_json(scene_.statistics()).dump())) {
+      auto const own = dchag::statistics_from(dchag::Json::parse(text, "statistics"));
+      all.insert(all.end(), own.begin(), own.end());
     }
-    return all.json();
+    return dchag::statistics_json(all);
   }
 
   /// Writes where the run stands, and the model where it is the best so far.

@@ -2,19 +2,21 @@
 
 #include <cstddef>
 #include <dchag/core/error.hpp>
-#include <dchag/io/band_statistics.hpp>
+#include <dchag/io/channel_statistics.hpp>
 #include <dchag/io/json.hpp>
 #include <dchag/io/safetensors.hpp>
 #include <dchag/models/masked_autoencoder.hpp>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 /// What a model's file says of it besides the parameters.
 struct ModelFile {
   dchag::MaskedAutoencoderConfig config;
-  std::size_t levels;                               // of its tree
-  std::optional<dchag::BandStatistics> statistics;  // of the bands that it was trained on, where they were saved
+  std::size_t levels;  // of its tree
+  // Of the bands that it was trained on, where they were saved.
+  std::optional<std::vector<dchag::ChannelStatistics>> statistics;
 
   explicit ModelFile(std::filesystem::path const& path) {
     dchag::SafetensorsFile const file(path);
@@ -28,6 +30,6 @@ struct ModelFile {
                    ": is no masked autoencoder: give the model.safetensors that hyperspectral_autoencoder wrote");
     config = dchag::MaskedAutoencoderConfig::from(*json);
     levels = json->at("tree").array("tree").size();
-    if (auto const saved = find("statistics")) statistics = dchag::BandStatistics::from(*saved);
+    if (auto const saved = find("statistics")) statistics = dchag::statistics_from(*saved);
   }
 };

@@ -23,6 +23,9 @@ inline dchag::ForecasterConfig configuration(Options const& o, Inputs const& inp
                                  .depth = o.depth,
                                  .mlp_ratio = o.mlp_ratio};
   config.latitudes = fields.grid().latitudes();
+  config.channel_list = inputs.channels();
+  for (std::size_t lead = 1; lead <= leads; ++lead)
+    config.out_channel_list.push_back({"ssta_month" + std::to_string(lead), "K"});
   config.dropout = o.dropout;
   return config;
 }

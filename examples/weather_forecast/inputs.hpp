@@ -44,6 +44,18 @@ class Inputs {
   std::vector<dchag::Channel> const& channels() const { return channels_; }
   std::vector<dchag::ChannelStatistics> const& statistics() const { return statistics_; }
 
+  /// Puts the channels in another order, of which it is given the present places. Call use() afterwards.
+  void reorder(std::vector<dchag::Index> const& places) {
+    std::vector<dchag::Channel> channels;
+    std::vector<Source> sources;
+    for (dchag::Index const place : places) {
+      channels.push_back(channels_[static_cast<std::size_t>(place)]);
+      sources.push_back(sources_[static_cast<std::size_t>(place)]);
+    }
+    channels_ = std::move(channels);
+    sources_ = std::move(sources);
+  }
+
   /// Standardises by these instead of the training part's, matched by the names of the channels.
   void use(std::vector<dchag::ChannelStatistics> statistics) {
     statistics_ = std::move(statistics);
@@ -104,13 +116,5 @@ class Inputs {
   std::vector<dchag::ChannelStatistics> statistics_;
   std::vector<std::vector<float>> scaled_;
 };
-
-/// Names and units of the channels, in their order.
-inline dchag::Json names(Inputs const& inputs) {
-  dchag::Json::Array list;
-  for (auto const& channel : inputs.channels())
-    list.push_back(dchag::Json().set("name", channel.name).set("unit", channel.unit));
-  return list;
-}
 
 }  // namespace sea

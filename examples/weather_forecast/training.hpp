@@ -77,8 +77,7 @@ class Training {
  private:
   void save(std::filesystem::path const& path) {
     dchag::save(model_, path,
-                {{"weather.channels", names(*inputs_).dump()},
-                 {"weather.statistics", dchag::statistics_json(inputs_->statistics()).dump()},
+                {{"weather.statistics", dchag::statistics_json(inputs_->statistics()).dump()},
                  {"weather.departures", departures_->json().dump()},
                  {"weather.scale", dchag::Json(forecasts_.scale()).dump()},
                  {"weather.step", std::to_string(trainer_.steps())}});
@@ -105,11 +104,10 @@ class SavedModel {
   Departures departures(Fields const& fields) const { return {fields, entry("weather.departures")}; }
   double scale() const { return entry("weather.scale").to<double>("weather.scale"); }
 
-  /// The inputs as the model knows them. Throws Error where it knows other channels than there are.
+  /// The inputs in the order in which the model knows them. Throws Error where it knows other channels than there are.
   Inputs inputs(Departures const& departures) const {
     Inputs inputs(departures);
-    dchag::Json const known = entry("weather.channels"), there = names(inputs);
-    require(known == there, path_, ": the model knows the channels ", known.dump(), ", but there are ", there.dump());
+    inputs.reorder(dchag::match_channels(config().channel_list, inputs.channels()));
     inputs.use(dchag::statistics_from(entry("weather.statistics")));
     return inputs;
   }

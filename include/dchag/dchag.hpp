@@ -1,8 +1,10 @@
 #pragma once
 
-// Everything that a user of the library needs. io/npy.hpp, io/batches.hpp, io/picture.hpp, io/plot.hpp and testing/ are
-// included by whoever wants them.
+// Everything that a user of the library needs. What reads and draws data (io/npy.hpp, io/batches.hpp, io/netcdf.hpp,
+// io/raster.hpp, models/raster_scene.hpp, io/picture.hpp, io/plot.hpp) and testing/ are included by whoever wants them.
+#include <dchag/channels/channel_dropout.hpp>
 #include <dchag/io/batch_order.hpp>
+#include <dchag/io/channel_catalog.hpp>
 #include <dchag/models/climax.hpp>
 #include <dchag/models/forecaster.hpp>
 #include <dchag/models/masked_autoencoder.hpp>

@@ -44,10 +44,13 @@ inline HostImage made_scene(Index height, Index width) {
   return scene;
 }
 
-inline BandStatistics plain_statistics() { return {std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)}; }
+inline std::vector<ChannelStatistics> plain_statistics() {
+  return {{"band_1", 0, 1}, {"band_2", 0, 1}, {"band_3", 0, 1}, {"band_4", 0, 1}, {"band_5", 0, 1}};
+}
 
 template <class Model>
-HostImage features_of(Model& model, HostImage scene, BandStatistics const& statistics, SceneOptions const& options) {
+HostImage features_of(Model& model, HostImage scene, std::vector<ChannelStatistics> const& statistics,
+                      SceneOptions const& options) {
   SceneInference<Model> inference(model, scene.height, scene.width, statistics, options);
   HostImage out{model.config().embed, inference.feature_height(), inference.feature_width()};
   inference.features([&](Window const& window, std::span<double> to) { scene.get(window, to); },
@@ -56,7 +59,7 @@ HostImage features_of(Model& model, HostImage scene, BandStatistics const& stati
 }
 
 template <class Model>
-HostImage reconstruction_of(Model& model, HostImage scene, BandStatistics const& statistics,
+HostImage reconstruction_of(Model& model, HostImage scene, std::vector<ChannelStatistics> const& statistics,
                             SceneOptions const& options) {
   SceneInference<Model> inference(model, scene.height, scene.width, statistics, options);
   HostImage out{scene.bands, scene.height, scene.width};

@@ -93,8 +93,8 @@ TEST_CASE("a raster's statistics are those of its complete pixels") {
       double const value = made.scene.values[(4 - band) * 247 + static_cast<std::size_t>(pixel)];
       mean += value / 246, squares += value * value / 246;
     }
-    CHECK(statistics.mean[band] == doctest::Approx(mean).epsilon(1e-5));
-    CHECK(statistics.deviation[band] == doctest::Approx(std::sqrt(squares - mean * mean)).epsilon(1e-5));
+    CHECK(statistics[band].mean == doctest::Approx(mean).epsilon(1e-5));
+    CHECK(statistics[band].deviation == doctest::Approx(std::sqrt(squares - mean * mean)).epsilon(1e-5));
   }
 }
 

@@ -171,7 +171,8 @@ TEST_CASE("pixels without data stay without, their patch without features, and a
         REQUIRE(std::isnan(pixels.at(band, row, column)) == ((row == 4 && column == 7) || (row == 16 && column == 18)));
 
   auto filled = scene;
-  auto const statistics = BandStatistics{{1, 2, 3, 4, 5}, {1, 1, 1, 1, 1}};
+  auto statistics = plain_statistics();
+  for (std::size_t band = 0; band < 5; ++band) statistics[band].mean = 1.0 + static_cast<double>(band);
   for (Index band = 0; band < 5; ++band)
     filled.at(band, 4, 7) = filled.at(band, 16, 18) = 1.0 + static_cast<double>(band);
   auto mean = features_of(model, filled, statistics, {});
@@ -205,12 +206,11 @@ TEST_CASE("features do not depend on the units of the scene, a reconstruction is
   TinyAutoencoder<> model(Mesh(), autoencoder_config(), {.seed = 3});
   auto const scene = made_scene(9, 11);
   auto scaled = scene;
-  BandStatistics statistics = plain_statistics();
+  auto statistics = plain_statistics();
   for (std::size_t band = 0; band < 5; ++band) {
-    statistics.mean[band] = 10.0 * static_cast<double>(band),
-    statistics.deviation[band] = 1.0 + static_cast<double>(band);
+    statistics[band] = {"", 10.0 * static_cast<double>(band), 1.0 + static_cast<double>(band)};
     for (std::size_t i = 0; i < 99; ++i)
-      scaled.values[band * 99 + i] = statistics.mean[band] + statistics.deviation[band] * scene.values[band * 99 + i];
+      scaled.values[band * 99 + i] = statistics[band].mean + statistics[band].deviation * scene.values[band * 99 + i];
   }
   CHECK(difference(features_of(model, scaled, statistics, {}), features_of(model, scene, plain_statistics(), {})) <
         1e-9);
@@ -281,7 +281,8 @@ TEST_CASE("every patch is hidden as often as the others, to one, and is seen") {
 
 TEST_CASE("arguments that do not fit are refused with the field and its value") {
   TinyAutoencoder<> model(Mesh(), autoencoder_config(), {.storage = false});
-  auto const refused = [&](Index height, BandStatistics const& statistics, SceneOptions const& options) {
+  auto const refused = [&](Index height, std::vector<ChannelStatistics> const& statistics,
+                           SceneOptions const& options) {
     return message([&] { SceneInference<TinyAutoencoder<>>(model, height, 9, statistics, options); });
   };
   auto const has = [](std::string const& text, std::string const& part) {
@@ -293,10 +294,10 @@ TEST_CASE("arguments that do not fit are refused with the field and its value") 
   has(refused(9, plain_statistics(), {.margin = 1}), "margin = 1");
   has(refused(9, plain_statistics(), {.margin = 4}), "margin = 4");
   has(refused(9, plain_statistics(), {.margin = -2}), "margin = -2");
-  has(refused(9, {{1}, {1}}, {}), "1 means and 1 deviations of 5 bands");
+  has(refused(9, {{"a", 1, 1}}, {}), "statistics of 1 channels, expected 5");
   auto wrong = plain_statistics();
-  wrong.deviation[3] = -1;
-  has(refused(9, wrong, {}), "band 3 counted from 0 has mean 0 and deviation -1");
+  wrong[3].deviation = -1;
+  has(refused(9, wrong, {}), "the channel \"band_4\" has mean 0 and deviation -1");
 }
 
 }  // namespace

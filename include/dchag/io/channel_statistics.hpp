@@ -45,6 +45,17 @@ inline std::vector<ChannelStatistics> statistics_from(Json const& json) {
   return statistics;
 }
 
+/// Throws Error unless they are of that many channels, finite, no deviation negative.
+inline void check_statistics(std::string_view source, std::vector<ChannelStatistics> const& statistics,
+                             std::size_t channels) {
+  require(statistics.size() == channels, source, ": statistics of ", statistics.size(), " channels, expected ",
+          channels);
+  for (auto const& [name, mean, deviation] : statistics)
+    require(std::isfinite(mean) && std::isfinite(deviation) && deviation >= 0, source, ": the channel ",
+            detail::quoted(name), " has mean ", mean, " and deviation ", deviation,
+            ": expected finite numbers, the deviation not negative");
+}
+
 /// Of the channels of that name; throws Error, naming what there is, where one is not among them.
 inline ChannelStatistics const& statistics_of(std::vector<ChannelStatistics> const& statistics, std::string_view name) {
   auto const found = std::find_if(statistics.begin(), statistics.end(), [&](auto const& s) { return s.name == name; });

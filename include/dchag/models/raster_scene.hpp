@@ -34,17 +34,22 @@ struct RasterScene {
     file->read(window, bands, values);
   }
 
+  std::vector<Channel> channels() const {
+    std::vector<Channel> list;
+    for (Index const band : bands) list.push_back(file->bands()[static_cast<std::size_t>(band)].channel);
+    return list;
+  }
   /// Over the pixels that have data in all of these bands.
-  BandStatistics statistics() const {
-    return band_statistics<float>(static_cast<Index>(bands.size()), file->height(), file->width(), *this);
+  std::vector<ChannelStatistics> statistics() const {
+    return band_statistics<float>(channels(), file->height(), file->width(), *this);
   }
 };
 
 namespace detail {
 
 template <class Model>
-SceneInference<Model> inference_on(Model& model, RasterScene const& scene, BandStatistics const& statistics,
-                                   SceneOptions const& options) {
+SceneInference<Model> inference_on(Model& model, RasterScene const& scene,
+                                   std::vector<ChannelStatistics> const& statistics, SceneOptions const& options) {
   require(static_cast<Index>(scene.bands.size()) == model.config().channels, scene.file->path().string(), ": ",
           scene.bands.size(), " bands for a model of ", model.config().channels, " channels: choose as many");
   return {model, scene.file->height(), scene.file->width(), statistics, options};
@@ -65,7 +70,7 @@ void write_raster(std::filesystem::path const& path, RasterLayout layout, Run co
 /// extension: a band for each feature, a pixel for each patch, NaN where there is no data, at the scene's place. It
 /// appears whole or not at all. Throws Error where the scene has another number of bands than the model.
 template <class Model>
-void write_features(Model& model, RasterScene const& scene, BandStatistics const& statistics,
+void write_features(Model& model, RasterScene const& scene, std::vector<ChannelStatistics> const& statistics,
                     std::filesystem::path const& path, SceneOptions const& options = {}) {
   auto inference = detail::inference_on(model, scene, statistics, options);
   RasterLayout layout{.height = inference.feature_height(),
@@ -80,7 +85,7 @@ void write_features(Model& model, RasterScene const& scene, BandStatistics const
 /// The same for a reconstruction (SceneInference::reconstruct): a band for each of the scene's, with its name, unit and
 /// wavelength.
 template <class Model>
-void write_reconstruction(Model& model, RasterScene const& scene, BandStatistics const& statistics,
+void write_reconstruction(Model& model, RasterScene const& scene, std::vector<ChannelStatistics> const& statistics,
                           std::filesystem::path const& path, SceneOptions const& options = {}) {
   auto inference = detail::inference_on(model, scene, statistics, options);
   RasterLayout layout{.height = scene.file->height(),

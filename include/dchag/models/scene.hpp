@@ -47,7 +47,8 @@ class SceneInference {
   using Space = typename Model::Space;
 
   /// The model must outlive it. Throws Error where the model is one of several ranks, or an argument does not fit it.
-  SceneInference(Model& model, Index height, Index width, BandStatistics statistics, SceneOptions options = {})
+  SceneInference(Model& model, Index height, Index width, std::vector<ChannelStatistics> statistics,
+                 SceneOptions options = {})
       : model_(&model),
         height_(height),
         width_(width),
@@ -57,7 +58,7 @@ class SceneInference {
         columns_(windows_along(width, config().width)),
         images_(static_cast<std::size_t>(options_.batch) * size_of_one()),
         complete_(static_cast<std::size_t>(options_.batch) * plane()) {
-    statistics_.check("scene", config().channels);
+    check_statistics("scene", statistics_, static_cast<std::size_t>(config().channels));
   }
 
   Index windows() const { return static_cast<Index>(rows_.size() * columns_.size()); }
@@ -219,8 +220,8 @@ class SceneInference {
     detail::find_complete(std::span<Scalar const>(values_), std::span(known_));
     Scalar* to = images_.host.data() + slot * size_of_one();
     Scalar const* from = values_.data();
-    for (std::size_t band = 0; band < statistics_.mean.size(); ++band, from += pixels) {
-      double const mean = statistics_.mean[band], deviation = statistics_.deviation[band];
+    for (std::size_t band = 0; band < statistics_.size(); ++band, from += pixels) {
+      double const mean = statistics_[band].mean, deviation = statistics_[band].deviation;
       double const scale = deviation > 0 ? 1 / deviation : 1;
       each_pixel(inside, [&](Index pixel, bool) {
         *to++ = known_[static_cast<std::size_t>(pixel)] != 0
@@ -254,7 +255,7 @@ class SceneInference {
       Index const location = order.at(pass, j);
       ++counts[slot * static_cast<std::size_t>(config().locations()) + static_cast<std::size_t>(location)];
       Index const corner = location / across * patch * width + location % across * patch;
-      for (std::size_t band = 0; band < statistics_.mean.size(); ++band) {
+      for (std::size_t band = 0; band < statistics_.size(); ++band) {
         std::size_t const first = slot * size_of_one() + band * plane() + static_cast<std::size_t>(corner);
         for (Index y = 0; y < patch; ++y)
           for (Index x = 0; x < patch; ++x) {
@@ -298,7 +299,7 @@ class SceneInference {
     Index const patch = config().patch, width = config().width;
     Window const answered = window.answered(height_, width_);
     values_.clear();
-    for (std::size_t band = 0; band < statistics_.mean.size(); ++band) {
+    for (std::size_t band = 0; band < statistics_.size(); ++band) {
       Scalar const* const sum = sums.data() + static_cast<std::size_t>(slot) * size_of_one() + band * plane();
       for (Index pixel = 0; pixel < answered.pixels(); ++pixel) {
         Index const y = answered.top + pixel / answered.width - window.rows.start;
@@ -308,7 +309,7 @@ class SceneInference {
         bool const complete =
             complete_[static_cast<std::size_t>(slot) * plane() + static_cast<std::size_t>(y * width + x)] != 0;
         double const value = static_cast<double>(sum[y * width + x]) / static_cast<double>(count);
-        values_.push_back(complete ? static_cast<Scalar>(statistics_.mean[band] + statistics_.deviation[band] * value)
+        values_.push_back(complete ? static_cast<Scalar>(statistics_[band].mean + statistics_[band].deviation * value)
                                    : nothing);
       }
     }
@@ -319,7 +320,7 @@ class SceneInference {
 
   Model* model_;
   Index height_, width_;
-  BandStatistics statistics_;
+  std::vector<ChannelStatistics> statistics_;
   SceneOptions options_;
   std::vector<detail::AxisWindow> rows_, columns_;
   Transfer<Scalar> images_;     // [batch, bands, height, width] of the model, standardised
