@@ -218,7 +218,7 @@ TEST_CASE("features do not depend on the units of the scene, a reconstruction is
   auto const back = reconstruction_of(model, scaled, statistics, {});
   for (std::size_t i = 0; i < plain.values.size(); ++i)
     REQUIRE(back.values[i] ==
-            doctest::Approx(statistics.mean[i / 99] + statistics.deviation[i / 99] * plain.values[i]));
+            doctest::Approx(statistics[i / 99].mean + statistics[i / 99].deviation * plain.values[i]));
 }
 
 TEST_CASE("a band that does not vary is centred") {
@@ -227,7 +227,7 @@ TEST_CASE("a band that does not vary is centred") {
   for (Index pixel = 0; pixel < 48; ++pixel) scene.values[static_cast<std::size_t>(pixel)] = 7;
   for (Index pixel = 0; pixel < 48; ++pixel) centred.values[static_cast<std::size_t>(pixel)] = 0;
   auto statistics = plain_statistics();
-  statistics.mean[0] = 7, statistics.deviation[0] = 0;
+  statistics[0] = {"band_1", 7, 0};
   CHECK(difference(features_of(model, scene, statistics, {}), direct_features(model, centred)) < 1e-12);
 }
 
