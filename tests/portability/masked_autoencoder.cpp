@@ -18,7 +18,7 @@ void infer_scene() {
                        .heads = 2,
                        .depth = 1,
                        .decoder = {.embed = 8, .heads = 2, .depth = 1}});
-  SceneInference<Model> inference(model, 11, 13, {std::vector<double>(12, 0.0), std::vector<double>(12, 1.0)});
+  SceneInference<Model> inference(model, 11, 13, std::vector<ChannelStatistics>(12, {"band", 0, 1}));
   auto const read = [](Window const& window, std::span<float> values) {
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(window.top + window.left) + 0.1f;
   };

@@ -35,12 +35,12 @@ inline std::vector<ChannelStatistics> statistics_from(Json const& json) {
   for (Json const& channel : json.array("statistics")) {
     statistics.push_back(
         {channel.get<std::string>("name"), channel.get<double>("mean"), channel.get<double>("deviation")});
-    auto const& [name, mean, deviation] = statistics.back();
-    require(deviation >= 0, "statistics: the channel ", detail::quoted(name), " has deviation = ", deviation,
-            ": expected zero or more");
+    ChannelStatistics const& last = statistics.back();
+    require(last.deviation >= 0, "statistics: the channel ", detail::quoted(last.name),
+            " has deviation = ", last.deviation, ": expected zero or more");
     auto const same =
-        std::count_if(statistics.begin(), statistics.end(), [&](auto const& s) { return s.name == name; });
-    require(same == 1, "statistics: the channel ", detail::quoted(name), " stands twice");
+        std::count_if(statistics.begin(), statistics.end(), [&](auto const& s) { return s.name == last.name; });
+    require(same == 1, "statistics: the channel ", detail::quoted(last.name), " stands twice");
   }
   return statistics;
 }
