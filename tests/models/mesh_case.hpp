@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <mpi.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -203,8 +204,9 @@ inline void check_same_training(AnyModel& one, AnyModel& many, AnyModel& read, s
     CHECK(std::fabs(together.report().gradient_norm - alone.report().gradient_norm) <=
           1e-9 * alone.report().gradient_norm);
   }
-  auto const path = std::filesystem::temp_directory_path() /
-                    ("dchag_mesh_case_" + std::to_string(world.size()) + "_" + std::to_string(seed) + ".safetensors");
+  auto const path =
+      std::filesystem::temp_directory_path() /
+      ("dchag-mesh-" + std::to_string(world.all_reduce(static_cast<int>(::getpid()), Reduction::max)) + ".safetensors");
   save(many, together, path);
   load(read, path);
   world.barrier();

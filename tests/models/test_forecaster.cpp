@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <filesystem>
 
+#include "io/scratch.hpp"
 #include "models/cases.hpp"
 
 using namespace dchag;
@@ -82,7 +82,8 @@ TEST_CASE("a forecaster without storage is planned, to the byte") {
 
 TEST_CASE("a forecaster saved and loaded is the same, and one of another configuration is refused by the field") {
   ForecastData const data(2);
-  auto const file = std::filesystem::temp_directory_path() / "dchag_test_forecaster.safetensors";
+  tests::Scratch const scratch;
+  auto const file = scratch / "model.safetensors";
   TinyForecaster model(Mesh(), data.config, {.seed = 1}), other(Mesh(), data.config, {.seed = 2});
   Workspace<tests::Space> workspace(std::size_t{8} << 20);
   Context<tests::Space> const context(workspace);
@@ -97,7 +98,6 @@ TEST_CASE("a forecaster saved and loaded is the same, and one of another configu
   double const before = different.evaluate(context, data.batch());
   CHECK(message([&] { load(different, file); }).find("decoder_depth") != std::string::npos);
   CHECK(different.evaluate(context, data.batch()) == before);
-  std::filesystem::remove(file);
 }
 
 TEST_CASE("a forecast needs no target, and depends on the lead time") {
@@ -236,7 +236,8 @@ TEST_CASE("a forecaster's rows count as the grid says, which its configuration k
 
 TEST_CASE("a forecaster with dropout that is trained on from a checkpoint is the one that was never interrupted") {
   ForecastData const data(3);
-  auto const file = std::filesystem::temp_directory_path() / "dchag_test_dropout.safetensors";
+  tests::Scratch const scratch;
+  auto const file = scratch / "model.safetensors";
   auto config = data.config;
   config.dropout = 0.3;
   config = ForecasterConfig::from(Json(config.json()));
@@ -266,7 +267,6 @@ TEST_CASE("a forecaster with dropout that is trained on from a checkpoint is the
   CHECK(model.gradients(context, data.batch(), 1.0) != loss);
   CHECK(message([&] { load(plain, file); }).find("dropout is 0.3 in the file and absent in the model") !=
         std::string::npos);
-  std::filesystem::remove(file);
 }
 
 TEST_CASE("a forecaster's configuration comes back from JSON, and what is missing or wrong in it is named") {

@@ -2,9 +2,9 @@
 
 #include <atomic>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
+#include "io/scratch.hpp"
 #include "models/cases.hpp"
 
 using namespace dchag;
@@ -45,8 +45,8 @@ TEST_CASE("the gradient of two batches, each at half weight, is that of both tog
 TEST_CASE("training lowers the loss, allocates nothing, and goes on from a checkpoint as if never interrupted") {
   auto const config = autoencoder_config();
   AutoencoderData const data(config, 4, 1);
-  auto const folder = std::filesystem::temp_directory_path() / "dchag_test_masked_autoencoder";
-  std::filesystem::create_directories(folder);
+  tests::Scratch const scratch;
+  auto const file = scratch / "training.safetensors";
   TinyAutoencoder<> model(Mesh(), config, {.seed = 3}), resumed(Mesh(), config, {.seed = 4});
   Trainer trainer(model, AdamW{.learning_rate = 1e-2}), other(resumed, AdamW{.learning_rate = 1e-2});
   auto const batch = data.batch<TinyAutoencoder<>>(0, 4);
@@ -60,17 +60,16 @@ TEST_CASE("training lowers the loss, allocates nothing, and goes on from a check
   Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
   CHECK(trainer.evaluate(batch) < 0.5 * before);
 
-  save(model, trainer, folder / "training.safetensors");
-  load(resumed, other, folder / "training.safetensors");
+  save(model, trainer, file);
+  load(resumed, other, file);
   for (int step = 0; step < 3; ++step) CHECK(trainer.step(batch) == other.step(batch));
 
   auto different = config;
   different.embed = 16;
   TinyAutoencoder<> wider(Mesh(), different);
-  auto const text = message([&] { load(wider, folder / "training.safetensors"); });
+  auto const text = message([&] { load(wider, file); });
   CHECK(text.find("embed") != std::string::npos);
   CHECK(text.find("16") != std::string::npos);
-  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("a model without storage is planned, to the byte") {

@@ -2,9 +2,9 @@
 
 #include <cmath>
 #include <dchag/channels/channel_dropout.hpp>
-#include <filesystem>
 #include <limits>
 
+#include "io/scratch.hpp"
 #include "models/cases.hpp"
 
 using namespace dchag;
@@ -224,11 +224,11 @@ TEST_CASE("the names of channels are saved with a model, and come back; a file w
   auto config = forecaster_config();
   config.channel_list = {{"sst", "K"}, {"t", "K", 500.0}, {"red", "", {}, 645.0}, {"land"}};
   config.out_channel_list = {{"sst", "K"}, {"t", "K", 500.0}};
-  auto const file = std::filesystem::temp_directory_path() / "dchag_test_missing.safetensors";
+  tests::Scratch const scratch;
+  auto const file = scratch / "model.safetensors";
   TinyForecaster model(Mesh(), config, {.seed = 1});
   save(model, file);
   std::string const saved = SafetensorsFile(file).metadata().at("dchag.config");
-  std::filesystem::remove(file);
   auto const read = ForecasterConfig::from(Json::parse(saved, "test"));
   CHECK(read.channel_list == config.channel_list);
   CHECK(read.out_channel_list == config.out_channel_list);
