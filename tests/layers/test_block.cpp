@@ -1,5 +1,6 @@
 #include <dchag/layers/block.hpp>
 
+#include "layers/block_gradients.hpp"
 #include "layers/naive.hpp"
 #include "layers/tensors.hpp"
 
@@ -20,32 +21,7 @@ TEST_CASE_TEMPLATE("a block is that of the reference, in place", T, float, doubl
 }
 
 TEST_CASE("a block's gradients are those of finite differences and its workspace is given back") {
-  Index const images = 2, locations = 6, width = 8, heads = 2, rows = images * locations;
-  dchag::Parameters<double, Space> parameters;
-  dchag::layers::Block<double, Space> block(parameters, "b", width, heads, 20);
-  parameters.allocate(1);
-  randomize(parameters);
-  Tensor<double> const x(rows, width, "x"), y(rows, width), dy(rows, width, "dy"), dx(rows, width, "dy");
-  run([&](auto const& context) {
-    context.copy(y.view, x.view);
-    block.forward(context, y, images);
-    block.backward(context, dx);
-    CHECK(context.workspace().used() == 0);
-    if (context.dry()) return;
-    Kokkos::fence();
-    auto const loss = [&] {
-      context.workspace().release(0);
-      context.copy(y.view, x.view);
-      block.forward(context, y, images);
-      Kokkos::fence();
-      return dot(y.host(), dy.host());
-    };
-    auto const by_parameters = dchag::testing::check_gradients(parameters, loss);
-    auto const by_input = dchag::testing::check_gradients<Space>({x.by("x", dx)}, loss);
-    INFO(by_parameters, "; ", by_input);
-    CHECK(by_parameters.error < 1e-7);
-    CHECK(by_input.error < 1e-7);
-  });
+  check_block_gradients();
 }
 
 TEST_CASE("a block keeps 10 width + heads + 2 numbers a row") {

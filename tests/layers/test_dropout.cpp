@@ -1,6 +1,7 @@
 #include <dchag/layers/block.hpp>
 #include <dchag/layers/dropout.hpp>
 
+#include "layers/block_gradients.hpp"
 #include "layers/naive.hpp"
 #include "layers/tensors.hpp"
 
@@ -22,7 +23,7 @@ std::vector<double> factors(Dropout const& dropout, std::string const& place, He
   });
   return result.host();
 }
-HeldElements whole(Index rows, Index columns) { return {rows, rows, 0, 0, columns}; }
+HeldElements whole(Index rows, Index columns) { return {{rows, 0, rows}, 0, columns}; }
 
 Dropout in_batch(double rate, Index step, Index batch, std::uint64_t seed = 1) {
   Dropout dropout(rate, seed);
@@ -77,12 +78,12 @@ TEST_CASE("an element is dropped or not whichever rank has it, in either precisi
     auto const part = factors(dropout, "a", held, held_rows, held_columns);
     for (Index r = 0; r < held_rows; ++r)
       for (Index j = 0; j < held_columns; ++j) {
-        Index const row = r / held.own * locations + held.first + r % held.own;
+        Index const row = r / held.rows.count * locations + held.rows.first + r % held.rows.count;
         CHECK(part[std::size_t(r * held_columns + j)] == all[std::size_t(row * columns + held.column + j)]);
       }
   };
-  check({4, locations, 6, 0, columns}, images * 4, columns);  // some locations of every image
-  check({rows, rows, 0, 7, columns}, rows, 12);               // some columns
+  check({{locations, 6, 4}, 0, columns}, images * 4, columns);  // some locations of every image
+  check({{rows, 0, rows}, 7, columns}, rows, 12);               // some columns
   // Replicas of equal batches, rows one after the other.
   for (Index replica = 0; replica < images; ++replica) {
     Dropout one(0.4, 1, replica);
@@ -124,32 +125,5 @@ TEST_CASE_TEMPLATE("a block drops of its projection and of both layers of its ML
 }
 
 TEST_CASE("the gradients of a block that drops are those of finite differences, and its workspace is given back") {
-  Index const images = 2, locations = 6, width = 8, heads = 2, rows = images * locations;
-  dchag::Parameters<double, Space> parameters;
-  dchag::layers::Spread<dchag::Replicated> const spread;
-  Dropout const dropout(0.3, 1);
-  dchag::layers::Block<double, Space> block(parameters, "b", width, heads, 20, spread, dropout);
-  parameters.allocate(1);
-  randomize(parameters);
-  Tensor<double> const x(rows, width, "x"), y(rows, width), dy(rows, width, "dy"), dx(rows, width, "dy");
-  run([&](auto const& context) {
-    context.copy(y.view, x.view);
-    block.forward(context, y, images);
-    block.backward(context, dx);
-    CHECK(context.workspace().used() == 0);
-    if (context.dry()) return;
-    Kokkos::fence();
-    auto const loss = [&] {
-      context.workspace().release(0);
-      context.copy(y.view, x.view);
-      block.forward(context, y, images);
-      Kokkos::fence();
-      return dot(y.host(), dy.host());
-    };
-    auto const by_parameters = dchag::testing::check_gradients(parameters, loss);
-    auto const by_input = dchag::testing::check_gradients<Space>({x.by("x", dx)}, loss);
-    INFO(by_parameters, "; ", by_input);
-    CHECK(by_parameters.error < 1e-7);
-    CHECK(by_input.error < 1e-7);
-  });
+  check_block_gradients(Dropout(0.3, 1));
 }

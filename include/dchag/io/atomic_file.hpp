@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -13,8 +12,6 @@
 #include <dchag/io/detail/output_file.hpp>
 #include <filesystem>
 #include <span>
-#include <string>
-#include <system_error>
 #include <utility>
 
 namespace dchag {
@@ -25,17 +22,9 @@ namespace dchag {
 class AtomicFile {
  public:
   /// Opens the file aside. A symbolic link is followed: what it points to is replaced, the link stays.
-  explicit AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
-    std::error_code code;
-    if (std::filesystem::is_symlink(path_, code)) path_ = std::filesystem::weakly_canonical(path_, code);
-    require(!path_.filename().empty(), '"', path_.string(), "\" does not name a file to write");
-    auto const there = std::filesystem::status(path_, code);
-    require(!std::filesystem::exists(there) || std::filesystem::is_regular_file(there), path_.string(),
-            ": exists and is not a regular file: choose another name");
-    static std::atomic<unsigned> counter = 0;
+  explicit AtomicFile(std::filesystem::path path) : path_(detail::target_of(std::move(path))) {
     do {
-      aside_ = path_;
-      aside_ += ".part-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+      aside_ = detail::aside_of(path_);
       descriptor_ = ::open(aside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
     require(descriptor_ >= 0, path_.string(), ": cannot be created: ", detail::system_message(errno));

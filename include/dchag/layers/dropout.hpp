@@ -5,19 +5,19 @@
 #include <dchag/core/random.hpp>
 #include <dchag/layers/rows.hpp>
 #include <dchag/linalg/matrix.hpp>
+#include <dchag/parallel/shares.hpp>
 #include <string>
 #include <type_traits>
 
 namespace dchag::layers {
 
-/// Where the elements that a rank has stand in a whole matrix [images * locations, columns]: it has `own` locations of
-/// every image, from `first` on, and columns from `column` on.
+/// Where the elements that a rank has stand in a whole matrix [images * locations, columns]: it has some rows, and
+/// columns from `column` on.
 struct HeldElements {
-  Index own, locations, first;
+  OwnRows rows;
   Index column, columns;
 
-  KOKKOS_FUNCTION Index whole_row(Index row) const { return row / own * locations + first + row % own; }
-  KOKKOS_FUNCTION Index operator()(Index row, Index j) const { return whole_row(row) * columns + column + j; }
+  KOKKOS_FUNCTION Index operator()(Index row, Index j) const { return rows.row(row) * columns + column + j; }
 };
 
 /// What an element is multiplied by: zero for a share `rate` of them, 1 / (1 - rate) for the others. Drawn by the

@@ -88,13 +88,12 @@ class Spread<Replicated> {
   }
 
   // Which elements this rank has of the stream [own rows, width] and of hidden features [branch rows, own of hidden].
-  HeldElements stream_elements(Index own_rows, Index width) const { return {own_rows, own_rows, 0, 0, width}; }
-  HeldElements hidden_elements(Index rows, Index hidden) const { return {rows, rows, 0, 0, hidden}; }
+  HeldElements stream_elements(Index own_rows, Index width) const { return {all(own_rows), 0, width}; }
+  HeldElements hidden_elements(Index rows, Index hidden) const { return {all(rows), 0, hidden}; }
 
  protected:
-  HeldElements own_elements(Index columns) const {
-    return {where_.own(), where_.locations(), where_.shares.first(where_.group.rank()), 0, columns};
-  }
+  static OwnRows all(Index rows) { return {rows, 0, rows}; }
+  HeldElements own_elements(Index columns) const { return {where_.rows(), 0, columns}; }
   bool alone() const { return where_.group.size() == 1; }
 
   SharedLocations where_;
@@ -192,7 +191,7 @@ class Spread<Tensor> : public Spread<Replicated> {
     return branch;
   }
 
-  HeldElements hidden_elements(Index rows, Index hidden) const { return {rows, rows, 0, share(hidden).begin, hidden}; }
+  HeldElements hidden_elements(Index rows, Index hidden) const { return {all(rows), share(hidden).begin, hidden}; }
 
  protected:
   Range share(Index extent) const { return Shares::even(extent, where_.group.size()).range(where_.group.rank()); }

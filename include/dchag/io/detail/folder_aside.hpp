@@ -1,12 +1,8 @@
 #pragma once
 
-#include <unistd.h>
-
-#include <atomic>
 #include <dchag/core/error.hpp>
 #include <dchag/io/detail/output_file.hpp>
 #include <filesystem>
-#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -20,17 +16,10 @@ class FolderAside {
 
  public:
   /// A symbolic link is followed. Throws Error where the folder cannot be made.
-  explicit FolderAside(Path path) : path_(std::move(path)) {
+  explicit FolderAside(Path path) : path_(target_of(std::move(path))) {
     std::error_code code;
-    if (std::filesystem::is_symlink(path_, code)) path_ = std::filesystem::weakly_canonical(path_, code);
-    require(!path_.filename().empty(), '"', path_.string(), "\" does not name a file to write");
-    auto const there = std::filesystem::status(path_, code);
-    require(!std::filesystem::exists(there) || std::filesystem::is_regular_file(there), path_.string(),
-            ": exists and is not a regular file: choose another name");
-    static std::atomic<unsigned> counter = 0;
     do {
-      folder_ = path_;
-      folder_ += ".part-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+      folder_ = aside_of(path_);
     } while (!std::filesystem::create_directory(folder_, code) && !code);
     require(!code, path_.string(), ": cannot be created: ", code.message());
   }

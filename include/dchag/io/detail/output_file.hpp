@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +11,8 @@
 #include <dchag/io/detail/input_file.hpp>
 #include <filesystem>
 #include <span>
+#include <string>
+#include <system_error>
 #include <utility>
 
 namespace dchag::detail {
@@ -34,6 +37,24 @@ inline void flush_and_close(int& descriptor, std::filesystem::path const& path) 
   int const failure = flushed != 0 ? flushed : closed;
   require(failure == 0, path.string(), ": cannot be flushed: ", system_message(failure),
           "; what stood there before is unchanged");
+}
+
+/// The regular file that is to be written or replaced, which a symbolic link names; throws Error where there is none.
+inline std::filesystem::path target_of(std::filesystem::path path) {
+  std::error_code code;
+  if (std::filesystem::is_symlink(path, code)) path = std::filesystem::weakly_canonical(path, code);
+  require(!path.filename().empty(), '"', path.string(), "\" does not name a file to write");
+  auto const there = std::filesystem::status(path, code);
+  require(!std::filesystem::exists(there) || std::filesystem::is_regular_file(there), path.string(),
+          ": exists and is not a regular file: choose another name");
+  return path;
+}
+
+/// A name beside a file that this program has not used before.
+inline std::filesystem::path aside_of(std::filesystem::path path) {
+  static std::atomic<unsigned> counter = 0;
+  path += ".part-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+  return path;
 }
 
 /// Flushes the directory that a file was just renamed into; throws Error where that fails.
