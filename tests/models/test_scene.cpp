@@ -93,8 +93,12 @@ TEST_CASE("each answer is that of the window in which it lies farthest from the 
     CHECK(const_cast<HostImage&>(all).at(e, 2, 3) == doctest::Approx(const_cast<HostImage&>(middle).at(e, 1, 1)));
     CHECK(const_cast<HostImage&>(all).at(e, 4, 6) == doctest::Approx(const_cast<HostImage&>(last).at(e, 2, 3)));
   }
-  for (Index batch : {2, 4, 100})
-    CHECK(difference(features_of(model, scene, plain_statistics(), {.margin = 2, .batch = batch}), all) < 1e-10);
+  auto const pixels = reconstruction_of(model, scene, plain_statistics(), {.margin = 2, .batch = 1});
+  for (Index batch : {2, 4, 100}) {
+    SceneOptions const options{.margin = 2, .batch = batch};
+    CHECK(difference(features_of(model, scene, plain_statistics(), options), all) < 1e-10);
+    CHECK(difference(reconstruction_of(model, scene, plain_statistics(), options), pixels) < 1e-10);
+  }
 }
 
 TEST_CASE("a small scene, or one of no whole patches, is continued by its mirror image") {
