@@ -205,6 +205,17 @@ TEST_CASE("what is no raster is refused in one message, and nothing is printed")
     spew(scratch / "cut.tif", whole.substr(0, bytes));
     says(scratch / "cut.tif", "cut.tif: ");
   }
+  // One that says nothing of missing data, so that its band alone is read.
+  std::vector<float> ones(64, 1);
+  auto const bare =
+      GDALCreate(GDALGetDriverByName("GTiff"), (scratch / "bare.tif").c_str(), 8, 8, 1, GDT_Float32, nullptr);
+  REQUIRE(bare != nullptr);
+  CHECK(GDALRasterIO(GDALGetRasterBand(bare, 1), GF_Write, 0, 0, 8, 8, ones.data(), 8, 8, GDT_Float32, 0, 0) ==
+        CE_None);
+  GDALClose(bare);
+  std::string const bytes = slurp(scratch / "bare.tif");
+  spew(scratch / "bare.tif", bytes.substr(0, bytes.size() - 20));
+  says(scratch / "bare.tif", "bare.tif: ");
 }
 
 TEST_CASE("of a container of several rasters the first is named") {
