@@ -48,12 +48,13 @@ class FrontEndRun {
 
   /// Seconds.
   double step() {
-    Kokkos::Timer const timer;
     auto scope = workspace_.scope();
     Context<Device> const context(workspace_);
     auto const tiling = Tiling::of<float, Device>(shape_.rows);
     auto const gradient = workspace_.template push<float***>(tiling.tiles, shape_.embed, tiling.pitch);
     context.fill(gradient, 1.0f);
+    context.fence("gradient");
+    Kokkos::Timer const timer;
     model_.forward(context, image_.data(), nullptr, shape_.rows, 1);
     model_.backward(context, gradient.data());
     context.fence("step");

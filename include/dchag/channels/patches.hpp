@@ -70,19 +70,23 @@ template <class T, class Space>
 void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling const& tiling, T const* images,
                     PatchPlaces const& places, T* patches, AbsentChannels absent = {}) {
   constexpr int lanes = lane_count<T, Space>;
+  constexpr Index together = on_host<Space> ? 8 : 1;  // channels that share the search for the patches
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, p = grid.patch, pixels = grid.pixels();
   Index const channels = grid.channels, width = grid.width, plane = grid.height * grid.width;
   context.loop(
-      "dchag::channels::gather_patches", channels * blocks, KOKKOS_LAMBDA(Index item) {
-        Index const first = item % blocks * lanes, c = item / blocks;
-        T* const to = patches + c * pixels * pitch + first;
+      "dchag::channels::gather_patches", ceil_div(channels, together) * blocks, KOKKOS_LAMBDA(Index item) {
+        Index const first = item % blocks * lanes, begin = item / blocks * together;
+        Index const end = Kokkos::min(channels, begin + together);
         for (int lane = 0; lane < lanes; ++lane) {
           Index const image = places.image[first + lane];
-          bool const zero = image < 0 || absent(image, c);
-          T const* const corner =
-              images + ((image < 0 ? 0 : image) * channels + c) * plane + places.corner[first + lane];
-          for (Index y = 0; y < p; ++y)
-            for (Index x = 0; x < p; ++x) to[(y * p + x) * pitch + lane] = zero ? T{0} : corner[y * width + x];
+          T const* const corner = images + (image < 0 ? 0 : image) * channels * plane + places.corner[first + lane];
+          for (Index c = begin; c < end; ++c) {
+            bool const zero = image < 0 || absent(image, c);
+            T const* from = corner + c * plane;
+            T* to = patches + c * pixels * pitch + first + lane;
+            for (Index y = 0; y < p; ++y, from += width)
+              for (Index x = 0; x < p; ++x, to += pitch) *to = zero ? T{0} : from[x];
+          }
         }
       });
 }
