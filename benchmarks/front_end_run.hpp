@@ -37,13 +37,16 @@ class FrontEndRun {
     auto const tiling = Tiling::of<float, Device>(shape_.rows);
     auto const gradient = workspace_.template push<float***>(tiling.tiles, shape_.embed, tiling.pitch);
     context.fill(gradient, 1.0f);
+    std::size_t const before = workspace_.used();
     model_.forward(context, image_.data(), nullptr, shape_.rows, 1);
+    kept_bytes_ = workspace_.used() - before;
     model_.backward(context, gradient.data());
     context.fence("step");
     return timer.seconds();
   }
 
   std::size_t workspace_bytes() const { return workspace_.capacity(); }
+  std::size_t kept_bytes() const { return kept_bytes_; }  // by forward, for backward
   std::size_t image_bytes() const { return image_.size() * sizeof(float); }
   std::size_t held_bytes() const { return parameters_.bytes(); }  // parameters and gradients
 
@@ -56,6 +59,7 @@ class FrontEndRun {
   FrontEnd<float, Device, TreePolicy, Evaluation, false, Joining> model_;
   Kokkos::View<float*, Device> image_;
   Workspace<Device> workspace_;
+  std::size_t kept_bytes_ = 0;
 };
 
 }  // namespace dchag::benchmarks

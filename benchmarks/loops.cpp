@@ -123,10 +123,9 @@ Loop layer_norm_backward() {
 
 Loop gelu_forward() {
   auto const data = std::make_shared<Arrays>();
-  return {[=](Context<Device> const& context) {
-            layers::gelu<Device, float>(context, matrix(data->a), matrix(data->b));
-          },
-          arrays(2)};
+  return {
+      [=](Context<Device> const& context) { layers::gelu<Device, float>(context, matrix(data->a), matrix(data->b)); },
+      arrays(2)};
 }
 
 /// Reads u and dy; writes gelu(u) and du.
