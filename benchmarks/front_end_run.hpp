@@ -1,33 +1,16 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <dchag/channels/front_end.hpp>
-#include <vector>
+
+#include "timing.hpp"
 
 namespace dchag::benchmarks {
-
-using Device = Kokkos::DefaultExecutionSpace;
 
 struct Shape {
   Index rows, channels, patch_edge, embed, heads;
   UnitSize unit() const { return {rows, channels, patch_edge * patch_edge, embed, heads}; }
 };
-
-inline double median(std::vector<double> seconds) {
-  auto const middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-  std::nth_element(seconds.begin(), middle, seconds.end());
-  return *middle;
-}
-
-/// Numbers as of a standard normal distribution.
-inline Kokkos::View<float*, Device> pixels(Index count) {
-  Kokkos::View<float*, Device> const image("image", static_cast<std::size_t>(count));
-  Kokkos::parallel_for(
-      "image", Kokkos::RangePolicy<Device, Kokkos::IndexType<Index>>(0, count),
-      KOKKOS_LAMBDA(Index i) { image(i) = static_cast<float>(random_normal(1, static_cast<std::uint64_t>(i))); });
-  return image;
-}
 
 /// A front end, flat unless a tree is given, on one image whose locations are a row of patches; step() goes forward and
 /// backward once. All ranks of the group build it and call step() together.
@@ -54,17 +37,22 @@ class FrontEndRun {
     auto const gradient = workspace_.template push<float***>(tiling.tiles, shape_.embed, tiling.pitch);
     context.fill(gradient, 1.0f);
     context.fence("gradient");
+    std::size_t const before = workspace_.used();
     Kokkos::Timer const timer;
     model_.forward(context, image_.data(), nullptr, shape_.rows, 1);
+    kept_bytes_ = workspace_.used() - before;
     model_.backward(context, gradient.data());
     context.fence("step");
     return timer.seconds();
   }
 
   std::size_t workspace_bytes() const { return workspace_.capacity(); }
+  std::size_t kept_bytes() const { return kept_bytes_; }  // by forward, for backward
+  std::size_t image_bytes() const { return image_.size() * sizeof(float); }
+  std::size_t held_bytes() const { return parameters_.bytes(); }  // parameters and gradients
 
   /// Of parameters, gradients and AdamW's two moments (as large as these two), workspace and image on this rank.
-  std::size_t bytes() const { return 2 * parameters_.bytes() + workspace_bytes() + image_.size() * sizeof(float); }
+  std::size_t bytes() const { return 2 * held_bytes() + workspace_bytes() + image_bytes(); }
 
  private:
   Shape shape_;
@@ -72,6 +60,7 @@ class FrontEndRun {
   FrontEnd<float, Device, TreePolicy, Evaluation, false, Joining> model_;
   Kokkos::View<float*, Device> image_;
   Workspace<Device> workspace_;
+  std::size_t kept_bytes_ = 0;
 };
 
 }  // namespace dchag::benchmarks

@@ -3,36 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <dchag/core/error.hpp>
-#include <dchag/core/math.hpp>
+#include <dchag/layers/attention_tiles.hpp>
 #include <dchag/layers/rows.hpp>
 #include <dchag/linalg/gemm.hpp>
+#include <dchag/linalg/thread_gemm.hpp>
 
 namespace dchag::layers {
-
-/// Bytes that the attention weights of one tile may take: what stays in cache on the host, what fills a device.
-template <class Space>
-inline constexpr Index attention_tile_bytes = on_host<Space> ? Index{1} << 20 : Index{1} << 26;
-
-/// The tiles that attention works through: some (image, head) pairs at a time, for some queries at a time, so that the
-/// weights in flight fit attention_tile_bytes whatever the number of locations (but at least one query of one pair).
-template <class T, class Space>
-struct AttentionTiles {
-  Index images, heads;              // of one tile: whole images, or some heads of one image
-  Index queries, keys, row_stride;  // rows of the weights are padded to whole registers
-
-  AttentionTiles(Context<Space> const& context, Index all_images, Index all_heads, Index all_queries, Index all_keys)
-      : keys(all_keys) {
-    row_stride = round_up(std::max<Index>(keys, 1), lane_count<T, Space>);
-    Index const rows = std::max<Index>(1, attention_tile_bytes<Space> / (row_stride * static_cast<Index>(sizeof(T))));
-    Index const workers = on_host<Space> ? context.space().concurrency() : 1;
-    Index const pairs =
-        std::clamp<Index>(rows / std::max<Index>(all_queries, 1), std::min(workers, rows), all_images * all_heads);
-    heads = std::min(pairs, all_heads);
-    images = std::min(pairs / heads, all_images);
-    queries = std::min(all_queries, std::max<Index>(1, rows / (heads * images)));
-  }
-  Index size() const { return images * heads * queries * row_stride; }
-};
 
 /// What attention works on, or its gradient: queries [images * queries, heads * head size] of some locations, keys and
 /// values [images * locations, heads * head size] of all.
@@ -75,15 +51,17 @@ class Attention {
     attend(context, AttentionRows<T const>::of(qkv), out);
   }
   void attend(Context<Space> const& context, AttentionRows<T const> const& in, Rows out) const {
+    if constexpr (linalg::has_thread_gemm<Space>)
+      if (suits_threads(context)) return attend_by_threads(context, in, out);
     auto scope = context.workspace().scope();
     Index const locations = in.keys.rows / images();
     AttentionTiles<T, Space> const tiles(context, images(), heads_, queries(), locations);
     T* const weights = context.workspace().template push<T*>(tiles.size()).data();
-    for_tiles(tiles, [&](Tile const& tile) {
+    for_tiles(tiles, [&](AttentionTile const& tile) {
       auto const block = tile.weights(weights);
       linalg::batched_gemm(context, linalg::Op::none, linalg::Op::transpose, score_scale(), tile.of_queries(in.queries),
                            tile.of_keys(in.keys), T{0}, block);
-      softmax(context, tile, weights);
+      row_loop<T>(context, "dchag::attention::softmax", tile.rows_of_weights(), softmax(tile, weights));
       linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, block, tile.of_keys(in.values), T{0},
                            tile.of_queries(out));
     });
@@ -96,20 +74,23 @@ class Attention {
   /// The same. Where there are no queries, nothing is written.
   void backward(Context<Space> const& context, AttentionRows<T const> const& in, ConstRows out, ConstRows dout,
                 AttentionRows<T> const& gradient) const {
+    if constexpr (linalg::has_thread_gemm<Space>)
+      if (suits_threads(context)) return backward_by_threads(context, in, out, dout, gradient);
     auto scope = context.workspace().scope();
     Index const locations = in.keys.rows / images();
     AttentionTiles<T, Space> const tiles(context, images(), heads_, queries(), locations);
     T* const weights = context.workspace().template push<T*>(tiles.size()).data();
     T* const slopes = context.workspace().template push<T*>(tiles.size()).data();
     using linalg::Op;
-    for_tiles(tiles, [&](Tile const& tile) {
+    for_tiles(tiles, [&](AttentionTile const& tile) {
       auto const probabilities = tile.weights(weights), scores = tile.weights(slopes);
       auto const queries = tile.of_queries(in.queries), slope = tile.of_queries(dout);
       auto const keys = tile.of_keys(in.keys), values = tile.of_keys(in.values);
       T const beta = tile.first_query == 0 ? T{0} : T{1};
       linalg::batched_gemm(context, Op::none, Op::transpose, score_scale(), queries, keys, T{0}, probabilities);
       linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, slope, values, T{0}, scores);
-      softmax_backward(context, tile, weights, slopes, out, dout);
+      row_loop<T>(context, "dchag::attention::softmax_backward", tile.rows_of_weights(),
+                  softmax_backward(tile, weights, slopes, out, dout));
       linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, probabilities, slope, beta,
                            tile.of_keys(gradient.values));
       linalg::batched_gemm(context, Op::none, Op::none, score_scale(), scores, keys, T{0},
@@ -123,88 +104,120 @@ class Attention {
   Index queries() const { return static_cast<Index>(log_sums_.extent(2)); }  // of one image
   T score_scale() const { return T(1) / std::sqrt(static_cast<T>(head_size_)); }
 
-  /// Some queries of some heads of some images.
-  struct Tile {
-    Index first_image, images, first_head, heads, first_query, query_count;
-    Index queries, locations, head_size, row_stride;  // queries and locations of one image
-
-    /// The rows of these queries in a matrix whose rows are the queries of all images; of all keys, in one of all keys.
-    template <class U>
-    linalg::Batch<U> of_queries(linalg::Matrix<U> m) const {
-      return rows(m.data + first_query * m.stride, query_count, queries, m.stride);
-    }
-    template <class U>
-    linalg::Batch<U> of_keys(linalg::Matrix<U> m) const {
-      return rows(m.data, locations, locations, m.stride);
-    }
-    template <class U>
-    linalg::Batch<U> rows(U* data, Index count, Index per_image, Index stride) const {
-      U* const first = data + first_image * per_image * stride + first_head * head_size;
-      return {{first, count, head_size, stride}, images, per_image * stride, heads, head_size};
-    }
-    linalg::Batch<T> weights(T* data) const {
-      Index const one = query_count * row_stride;
-      return {{data, query_count, locations, row_stride}, images, heads * one, heads, one};
-    }
-  };
-
   template <class Body>
   void for_tiles(AttentionTiles<T, Space> const& tiles, Body const& body) const {
     for (Index image = 0; image < images(); image += tiles.images)
       for (Index head = 0; head < heads_; head += tiles.heads)
         for (Index query = 0; query < queries(); query += tiles.queries)
-          body(Tile{image, std::min(tiles.images, images() - image), head, std::min(tiles.heads, heads_ - head), query,
-                    std::min(tiles.queries, queries() - query), queries(), tiles.keys, head_size_, tiles.row_stride});
-  }
-
-  /// Scores become weights, row by row; the logarithms of the sums of their exponentials are kept.
-  void softmax(Context<Space> const& context, Tile const& tile, T* weights) const {
-    T* const log_sums = log_sums_.data();
-    Index const heads = heads_, queries = tile.queries, locations = tile.locations, row_stride = tile.row_stride;
-    row_loop<T>(
-        context, "dchag::attention::softmax", tile.images * tile.heads * tile.query_count,
-        KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
-          Index const pair = r / tile.query_count, image = tile.first_image + pair / tile.heads,
-                      head = tile.first_head + pair % tile.heads, query = tile.first_query + r % tile.query_count;
-          T* const scores = weights + r * row_stride;
-          for (Index j = locations; j < row_stride; ++j) scores[j] = -Kokkos::Experimental::infinity_v<T>;
-          T const largest = row.largest(row_stride, [&]<class L>(Index j) { return load<L>(scores + j); });
-          T const sum = row.sum(row_stride, [&]<class L>(Index j) {
-            L const weight = lanes_exp<T>(load<L>(scores + j) - largest);
-            store(scores + j, weight);
-            return weight;
-          });
-          T const inverse = T(1) / sum;
-          row.each(row_stride, [&]<class L>(Index j) { store(scores + j, load<L>(scores + j) * inverse); });
-          row.once([&] { log_sums[(image * heads + head) * queries + query] = largest + Kokkos::log(sum); });
-        });
-  }
-
-  /// Scores become weights again, and the gradients of the weights become those of the scores: P (dP - rowsum(dO o O)).
-  void softmax_backward(Context<Space> const& context, Tile const& tile, T* weights, T* slopes, ConstRows out,
-                        ConstRows dout) const {
-    T const *const log_sums = log_sums_.data(), *const result = out.data, *const slope = dout.data;
-    Index const heads = heads_, head_size = head_size_, queries = tile.queries, row_stride = tile.row_stride;
-    Index const result_stride = out.stride, slope_stride = dout.stride;
-    row_loop<T>(
-        context, "dchag::attention::softmax_backward", tile.images * tile.heads * tile.query_count,
-        KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
-          Index const pair = r / tile.query_count, image = tile.first_image + pair / tile.heads,
-                      head = tile.first_head + pair % tile.heads, query = tile.first_query + r % tile.query_count;
-          T const *const o = result + (image * queries + query) * result_stride + head * head_size,
-                         *const d = slope + (image * queries + query) * slope_stride + head * head_size;
-          T const delta = row.sum(head_size, [&]<class L>(Index j) { return load<L>(o + j) * load<L>(d + j); });
-          T const log_sum = log_sums[(image * heads + head) * queries + query];
-          T *const weight = weights + r * row_stride, *const gradient = slopes + r * row_stride;
-          row.each(row_stride, [&]<class L>(Index j) {
-            L const p = lanes_exp<T>(load<L>(weight + j) - log_sum);
-            store(weight + j, p);
-            store(gradient + j, p * (load<L>(gradient + j) - delta));
-          });
-        });
+          body(AttentionTile{image, std::min(tiles.images, images() - image), head,
+                             std::min(tiles.heads, heads_ - head), query, std::min(tiles.queries, queries() - query),
+                             queries(), tiles.keys, head_size_, tiles.row_stride});
   }
 
  private:
+  AttentionSoftmax<T> softmax(AttentionTile const& tile, T* weights) const {
+    return {tile, heads_, weights, log_sums_.data()};
+  }
+  AttentionSoftmaxBackward<T> softmax_backward(AttentionTile const& tile, T* weights, T* slopes, ConstRows out,
+                                               ConstRows dout) const {
+    return {tile, heads_, weights, slopes, log_sums_.data(), out.data, dout.data, out.stride, dout.stride};
+  }
+
+  // On the host a thread does all that belongs to a tile of one (image, head) pair, whose weights never leave its
+  // cache.
+
+  /// Where the pairs give all threads as much to do.
+  bool suits_threads(Context<Space> const& context) const {
+    Index const pairs = images() * heads_, threads = context.space().concurrency();
+    return pairs % threads == 0 || pairs >= 8 * threads;
+  }
+
+  /// Tiles of one pair.
+  struct ThreadTiles {
+    Index heads, queries, locations, head_size, row_stride, rows, per_pair;  // rows: queries of a tile
+
+    ThreadTiles(Index heads, Index queries, Index locations, Index head_size)
+        : heads(heads),
+          queries(queries),
+          locations(locations),
+          head_size(head_size),
+          row_stride(round_up(std::max<Index>(locations, 1), lane_count<T, Space>)),
+          rows(std::max<Index>(1, attention_thread_bytes / (row_stride * static_cast<Index>(sizeof(T))))),
+          per_pair(ceil_div(queries, rows)) {
+      rows = std::max<Index>(1, ceil_div(queries, std::max<Index>(1, per_pair)));
+    }
+    AttentionTile at(Index pair, Index tile) const {
+      Index const first = std::min(queries, tile * rows);
+      return {pair / heads, 1,         pair % heads, 1,         first, std::min(rows, queries - first),
+              queries,      locations, head_size,    row_stride};
+    }
+    Index size() const { return rows * row_stride; }
+  };
+  ThreadTiles thread_tiles(AttentionRows<T const> const& in) const {
+    return {heads_, queries(), in.keys.rows / images(), head_size_};
+  }
+
+  template <class Body>
+  static void each_row(AttentionTile const& tile, Body const& body) {
+    for (Index r = 0; r < tile.query_count; ++r) body(r, Row<T, Space, true>{});
+  }
+
+  void attend_by_threads(Context<Space> const& context, AttentionRows<T const> const& in, Rows out) const {
+    ThreadTiles const tiles = thread_tiles(in);
+    Index const parts = context.space().concurrency(), items = images() * heads_ * tiles.per_pair;
+    auto scope = context.workspace().scope();
+    T* const all_weights = context.workspace().template push<T**>(parts, tiles.size()).data();
+    Attention const attention = *this;
+    Space const space = context.space();
+    context.loop("dchag::attention::attend", parts, [=](Index part) {
+      using linalg::Op;
+      T* const weights = all_weights + part * tiles.size();
+      for (Index item = items * part / parts; item < items * (part + 1) / parts; ++item) {
+        AttentionTile const tile = tiles.at(item / tiles.per_pair, item % tiles.per_pair);
+        Rows const block = tile.weights(weights).first;
+        linalg::thread_gemm(space, Op::none, Op::transpose, attention.score_scale(), tile.of_queries(in.queries).first,
+                            tile.of_keys(in.keys).first, T{0}, block);
+        each_row(tile, attention.softmax(tile, weights));
+        linalg::thread_gemm(space, Op::none, Op::none, T{1}, block, tile.of_keys(in.values).first, T{0},
+                            tile.of_queries(out).first);
+      }
+    });
+  }
+
+  /// A pair is one thread's, which adds up the gradients of its keys and values.
+  void backward_by_threads(Context<Space> const& context, AttentionRows<T const> const& in, ConstRows out,
+                           ConstRows dout, AttentionRows<T> const& gradient) const {
+    ThreadTiles const tiles = thread_tiles(in);
+    Index const parts = context.space().concurrency(), pairs = images() * heads_;
+    auto scope = context.workspace().scope();
+    T* const all_weights = context.workspace().template push<T***>(2, parts, tiles.size()).data();
+    Attention const attention = *this;
+    Space const space = context.space();
+    context.loop("dchag::attention::backward", parts, [=](Index part) {
+      T *const weights = all_weights + 2 * part * tiles.size(), *const slopes = weights + tiles.size();
+      for (Index pair = pairs * part / parts; pair < pairs * (part + 1) / parts; ++pair)
+        for (Index i = 0; i < tiles.per_pair; ++i)
+          attention.backward_of_tile(space, tiles.at(pair, i), in, out, dout, gradient, weights, slopes);
+    });
+  }
+  void backward_of_tile(Space const& space, AttentionTile const& tile, AttentionRows<T const> const& in, ConstRows out,
+                        ConstRows dout, AttentionRows<T> const& gradient, T* weights, T* slopes) const {
+    using linalg::Op;
+    Rows const probabilities = tile.weights(weights).first, scores = tile.weights(slopes).first;
+    ConstRows const queries = tile.of_queries(in.queries).first, slope = tile.of_queries(dout).first,
+                    keys = tile.of_keys(in.keys).first, values = tile.of_keys(in.values).first;
+    T const beta = tile.first_query == 0 ? T{0} : T{1};
+    linalg::thread_gemm(space, Op::none, Op::transpose, score_scale(), queries, keys, T{0}, probabilities);
+    linalg::thread_gemm(space, Op::none, Op::transpose, T{1}, slope, values, T{0}, scores);
+    each_row(tile, softmax_backward(tile, weights, slopes, out, dout));
+    linalg::thread_gemm(space, Op::transpose, Op::none, T{1}, probabilities, slope, beta,
+                        tile.of_keys(gradient.values).first);
+    linalg::thread_gemm(space, Op::none, Op::none, score_scale(), scores, keys, T{0},
+                        tile.of_queries(gradient.queries).first);
+    linalg::thread_gemm(space, Op::transpose, Op::none, score_scale(), scores, queries, beta,
+                        tile.of_keys(gradient.keys).first);
+  }
+
   Index heads_, head_size_;
   View<T***, Space> log_sums_;  // [images, heads, queries]
 };
