@@ -95,7 +95,7 @@ def random_parameters(cfg, seed=0):
 
 
 def random_inputs(cfg, seed=1):
-    """Name -> array: what a step is given."""
+    """Name -> array: a batch."""
     draw = np.random.default_rng(seed)
     normal = lambda *shape: draw.standard_normal(shape, np.float32)
     if cfg["task"] == "trunk":
@@ -124,14 +124,17 @@ def latitude_weights(height):
     return (weights / weights.mean()).astype(np.float32)
 
 
-def step_inputs(cfg):
-    """Those of random_inputs, and what follows from them and is the same in every step."""
-    inputs = random_inputs(cfg)
+def with_constants(inputs, cfg):
+    """Adds what follows from a batch and is the same in every step."""
     if cfg["task"] == "forecast":
         inputs["weights"] = latitude_weights(cfg["height"])
     elif cfg["task"] == "masked_autoencoder":
         inputs["hidden"] = hidden_locations(cfg, inputs["keep"])
     return inputs
+
+
+def step_inputs(cfg):
+    return with_constants(random_inputs(cfg), cfg)
 
 
 def orders_cost(rows, channels, pixels, dim, heads):

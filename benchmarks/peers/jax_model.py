@@ -1,5 +1,6 @@
 """The models in JAX: the functions of torch_model.py, of the same parameters by name."""
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +82,8 @@ def embedding(x, param, heads):
     return x[0] @ param["tokenizer.weight"][0] + param["tokenizer.bias"]
 
 
-FORMS = {"published": published, "folded": folded, "embedding": embedding}
+FORMS = {"published": published, "folded": folded, "embedding": embedding,
+         "patch": partial(folded, order="patch"), "token": partial(folded, order="token")}
 
 
 # --------------------------------------------------------------------------------------------------- the transformer

@@ -5,6 +5,7 @@ ClimaX, D-CHAG) or `folded` by hand: keys and values are never formed, since bet
 is no nonlinearity, and since the query is the same for every row.
 """
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +91,8 @@ def embedding(x, param, heads):
     return torch.addmm(param["tokenizer.bias"], x[0], param["tokenizer.weight"][0])
 
 
-FORMS = {"published": published, "folded": folded, "embedding": embedding}
+FORMS = {"published": published, "folded": folded, "embedding": embedding,
+         "patch": partial(folded, order="patch"), "token": partial(folded, order="token")}
 
 
 # --------------------------------------------------------------------------------------------------- the transformer
