@@ -2,37 +2,17 @@
 // at the rate of one large product, measured in the same run), their ratio, and the bytes of workspace.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <dchag/parallel/environment.hpp>
 #include <string>
 #include <vector>
 
 #include "front_end_run.hpp"
+#include "rates.hpp"
 
 namespace {
 
 using namespace dchag;
-using benchmarks::Device;
 using benchmarks::Shape;
-
-/// Multiply-adds a second of one product of 2048-cubed matrices: the best of several, as a bound should be.
-double product_rate() {
-  constexpr Index n = 2048;
-  Workspace<Device> workspace(3 * n * n * sizeof(float) + 1024);
-  Context<Device> const context(workspace);
-  linalg::Matrix<float> a = workspace.push<float**>(n, n), b = workspace.push<float**>(n, n),
-                        c = workspace.push<float**>(n, n);
-  context.fill(reshape<float*, Device>(a.data, n * n), 1.0f);
-  context.fill(reshape<float*, Device>(b.data, n * n), 1.0f);
-  double best = 0;
-  for (int repeat = 0; repeat < 7; ++repeat) {
-    Kokkos::Timer const timer;
-    linalg::gemm(context, linalg::Op::none, linalg::Op::none, 1.0f, a, b, 0.0f, c);
-    context.fence("product_rate");
-    best = std::max(best, static_cast<double>(n * n * n) / timer.seconds());
-  }
-  return best;
-}
 
 template <class Evaluation>
 void front_end(benchmark::State& state, Shape shape, Order order) {
@@ -42,7 +22,7 @@ void front_end(benchmark::State& state, Shape shape, Order order) {
     seconds.push_back(run.step());
     state.SetIterationTime(seconds.back());
   }
-  double const median = benchmarks::median(seconds), rate = product_rate();
+  double const median = benchmarks::median(seconds), rate = benchmarks::product_rate();
   double const bound = evaluation_operations(order, shape.unit()).total() / rate;
   state.counters["median_ms"] = 1e3 * median;
   state.counters["bound_ms"] = 1e3 * bound;

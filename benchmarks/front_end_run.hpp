@@ -1,33 +1,16 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <dchag/channels/front_end.hpp>
-#include <vector>
+
+#include "timing.hpp"
 
 namespace dchag::benchmarks {
-
-using Device = Kokkos::DefaultExecutionSpace;
 
 struct Shape {
   Index rows, channels, patch_edge, embed, heads;
   UnitSize unit() const { return {rows, channels, patch_edge * patch_edge, embed, heads}; }
 };
-
-inline double median(std::vector<double> seconds) {
-  auto const middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-  std::nth_element(seconds.begin(), middle, seconds.end());
-  return *middle;
-}
-
-/// Numbers as of a standard normal distribution.
-inline Kokkos::View<float*, Device> pixels(Index count) {
-  Kokkos::View<float*, Device> const image("image", static_cast<std::size_t>(count));
-  Kokkos::parallel_for(
-      "image", Kokkos::RangePolicy<Device, Kokkos::IndexType<Index>>(0, count),
-      KOKKOS_LAMBDA(Index i) { image(i) = static_cast<float>(random_normal(1, static_cast<std::uint64_t>(i))); });
-  return image;
-}
 
 /// A front end, flat unless a tree is given, on one image whose locations are a row of patches; step() goes forward and
 /// backward once. All ranks of the group build it and call step() together.
@@ -61,9 +44,11 @@ class FrontEndRun {
   }
 
   std::size_t workspace_bytes() const { return workspace_.capacity(); }
+  std::size_t image_bytes() const { return image_.size() * sizeof(float); }
+  std::size_t held_bytes() const { return parameters_.bytes(); }  // parameters and gradients
 
   /// Of parameters, gradients and AdamW's two moments (as large as these two), workspace and image on this rank.
-  std::size_t bytes() const { return 2 * parameters_.bytes() + workspace_bytes() + image_.size() * sizeof(float); }
+  std::size_t bytes() const { return 2 * held_bytes() + workspace_bytes() + image_bytes(); }
 
  private:
   Shape shape_;

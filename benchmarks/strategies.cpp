@@ -16,12 +16,12 @@
 #include <vector>
 
 #include "front_end_run.hpp"
+#include "training_run.hpp"
 
 namespace {
 
 using namespace dchag;
 using benchmarks::Device;
-using benchmarks::pixels;
 using benchmarks::Shape;
 
 struct Options {
@@ -98,34 +98,6 @@ Candidate front_end(S, std::string name, Mesh const& mesh, Options const& option
 /// A step of training a Forecaster.
 template <class S>
 Candidate training(S, std::string name, Mesh const& mesh, Options const& options, Index channels) {
-  using Model = typename S::Model;
-  struct Training {
-    Model model;
-    Trainer<Model> trainer;
-    Kokkos::View<float*, Device> images, target, lead;
-    typename Model::Batch batch;
-
-    Training(Mesh const& mesh, ForecasterConfig const& config) : model(mesh, config), trainer(model) {
-      Index const plane = config.height * config.width, own = static_cast<Index>(model.own_channels().size());
-      images = pixels(own * plane);
-      target = pixels(config.out_channels * plane);
-      lead = pixels(1);
-      auto const fields = [&](auto const& numbers, Index count) {
-        return reshape<float const****, Device>(static_cast<float const*>(numbers.data()), Index{1}, count,
-                                                config.height, config.width);
-      };
-      batch = {fields(images, own), fields(target, config.out_channels), lead};
-      trainer.step(batch);
-    }
-    double step() {
-      trainer.step(batch);
-      return trainer.report().seconds;
-    }
-    std::size_t bytes() {
-      return model.parameters().bytes() + trainer.optimizer_state().bytes() + trainer.workspace_bytes() +
-             (images.size() + target.size() + lead.size()) * sizeof(float);
-    }
-  };
   ForecasterConfig config;
   config.channels = channels;
   config.out_channels = 3;
@@ -135,8 +107,13 @@ Candidate training(S, std::string name, Mesh const& mesh, Options const& options
   config.embed = options.embed;
   config.heads = options.heads;
   config.depth = options.depth;
-  auto const run = std::make_shared<Training>(mesh, config);
-  return {std::move(name), [run] { return run->step(); }, run->bytes()};
+  auto const run = std::make_shared<benchmarks::ForecastRun<typename S::Model>>(mesh, config);
+  return {std::move(name),
+          [run] {
+            run->step();
+            return run->seconds();
+          },
+          run->held_bytes() + run->passing_bytes()};
 }
 
 void print(std::vector<Measured> const& front_ends, std::vector<Measured> const& steps) {
