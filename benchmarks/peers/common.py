@@ -172,12 +172,25 @@ def pause_threads():
         ctypes.CDLL(library).omp_pause_resource_all(1)
 
 
+class OneProcess:
+    """How a run of one process answers where ranks would agree: see torch_ranks.py."""
+
+    def more(self, read):
+        return read()
+
+    def most(self, value):
+        return value
+
+
 def serve(peer, case, form, run, speaks=True):
     """Steps of `run`, one for each line of standard input; see benchmarks/compare.py. `run` has step(), held_bytes(),
-    peak_bytes() and about(), what the output says of threads and the like."""
-    say = lambda **fields: speaks and print(json.dumps(fields), flush=True)
+    peak_bytes(), about(), what the output says of threads and the like, and the functions of OneProcess."""
+    def say(**fields):
+        if speaks:
+            print(json.dumps(fields), flush=True)
+
     run.step()
-    ready = seconds_of_process()
+    ready = run.most(seconds_of_process())
     run.step()
     pause_threads()
     say(peer=peer, case=case, form=form, ready_s=round(ready, 3), about=run.about())
@@ -186,6 +199,6 @@ def serve(peer, case, form, run, speaks=True):
         run.step()
         seconds = time.perf_counter() - start
         pause_threads()
-        say(seconds=seconds)
-    resident = peak_resident_bytes()
+        say(seconds=run.most(seconds))
+    resident = run.most(peak_resident_bytes())
     say(peak_bytes=run.peak_bytes(), held_bytes=run.held_bytes(), peak_resident_bytes=resident)

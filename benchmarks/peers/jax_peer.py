@@ -20,7 +20,7 @@ def adamw(param, gradient, state, rate=1e-3, decay=0.01, beta1=0.9, beta2=0.999,
     return jax.tree.map(update, param, first, second), (count, first, second)
 
 
-class Run:
+class Run(common.OneProcess):
     """Steps on one batch: forward and backward, then AdamW where the task has a loss; what a step replaces is donated."""
 
     def __init__(self, cfg, form):
@@ -56,9 +56,6 @@ class Run:
         else:
             self.gradient = None
             self.gradient = jax.block_until_ready(self.run(self.kept, self.inputs))
-
-    def more(self, read):
-        return read()
 
     def held_bytes(self):
         """Parameters and moments, and gradients as large as parameters."""

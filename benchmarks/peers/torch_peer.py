@@ -20,7 +20,7 @@ def allocated_peak(step):
     return peak
 
 
-class Run:
+class Run(common.OneProcess):
     """Steps on one batch: forward and backward, then AdamW where the task has a loss."""
 
     def __init__(self, cfg, form, compile=False):
@@ -44,9 +44,6 @@ class Run:
         out.backward(self.inputs.get("upstream"))
         if self.optimizer:
             self.optimizer.step()
-
-    def more(self, read):
-        return read()
 
     def held_bytes(self):
         moments = [value for state in self.optimizer.state.values() for value in state.values()] if self.optimizer else []
