@@ -54,7 +54,8 @@ if [[ $check ]]; then
   exit
 fi
 
-install_test_packages
+install_build_packages
+install_packages libbenchmark-dev
 say "building the benchmarks"
 prefix=$(kokkos host)
 log=$dchag_cache/logs/benchmarks-build.log
