@@ -56,6 +56,7 @@ def of_compiled_torch(*arguments):
 
 
 def of_jax(inputs, param, cfg, form):
+    inputs = jax.device_put(inputs)
     loss = lambda param: jax_model.TASKS[cfg["task"]](inputs, param, cfg, form)
     loss, gradients = jax.jit(jax.value_and_grad(loss))(param)
     return float(loss), {name: np.asarray(value) for name, value in gradients.items()}
