@@ -43,7 +43,8 @@ def own_command(program, case, threads):
 def peer_commands(case, threads):
     """(command, environment) of every peer of a case."""
     env = {"OMP_NUM_THREADS": "1" if case in RANKS else str(threads), "GLIBC_TUNABLES": ALLOCATOR,
-           "OMP_WAIT_POLICY": "active", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+           "OMP_WAIT_POLICY": "passive" if case in RANKS else "active", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "",
+           "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
     python = lambda script, *rest: ([sys.executable, str(FOLDER / script), case, *rest], env)
     if case in RANKS:
         return [python("torch_ranks.py")]
@@ -174,7 +175,7 @@ def main():
         results = json.loads(options.json.read_text())["cases"]
     print(f"{machine()}, {options.threads} threads; medians of at least {options.turns} rounds; peers' allocator: {ALLOCATOR}\n"
           "memory: parameters, gradients, moments, batch and the most that a step allocates; resident: of the process;\n"
-          "ready: seconds from start to the end of the first step, compilation included (PyTorch keeps what it compiled)")
+          "ready: seconds from start to the end of the first step, compilation included, none kept from an earlier run")
     for case in options.cases:
         commands = [own_command(options.own, case, options.threads)] if options.own else []
         if options.peers:
