@@ -4,11 +4,13 @@
 #include <array>
 #include <cstddef>
 #include <dchag/core/context.hpp>
+#include <dchag/core/draw.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/placement.hpp>
 #include <dchag/core/random.hpp>
 #include <dchag/core/types.hpp>
 #include <dchag/core/unit_use.hpp>
+#include <dchag/core/zeros.hpp>
 #include <deque>
 #include <memory>
 #include <string>
@@ -291,39 +293,19 @@ class Parameters {
   /// Draws the values of one parameter per (seed, name, element of the whole tensor).
   static void draw(Parameter<T, Space> const& parameter, std::uint64_t seed) {
     Placement const& placement = parameter.placement;
+    auto const draw_range = [&](detail::DrawnRange const& range) {
+      detail::draw_range<Space>(random_key(seed, parameter.name), parameter.initial.mean, parameter.initial.deviation,
+                                range, parameter.values);
+    };
     if (placement.sharing != Sharing::divided) {
       Index const size = parameter.size();
-      return draw_range(parameter, seed, {1, size, 1, {0, size}, 0, size});
+      return draw_range({1, size, 1, {0, size}, 0, size});
     }
     Index before = 0;
     for (Range const& range : placement.ranges) {
-      draw_range(parameter, seed,
-                 {placement.outer, placement.extent, placement.inner, range, before, placement.held()});
+      draw_range({placement.outer, placement.extent, placement.inner, range, before, placement.held()});
       before += range.count;
     }
-  }
-
-  /// One range of the middle axis of a tensor [outer, extent, inner]; it stands behind `before` of `held` entries.
-  struct DrawnRange {
-    Index outer, extent, inner;
-    Range range;
-    Index before, held;
-  };
-  static void draw_range(Parameter<T, Space> const& parameter, std::uint64_t seed, DrawnRange const& drawn) {
-    T* const values = parameter.values;
-    double const mean = parameter.initial.mean, deviation = parameter.initial.deviation;
-    std::uint64_t const key = random_key(seed, parameter.name);
-    Kokkos::parallel_for(
-        "dchag::parameters::draw",
-        Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(0, drawn.outer * drawn.range.count * drawn.inner),
-        KOKKOS_LAMBDA(Index i) {
-          Index const in = i % drawn.inner, entry = i / drawn.inner % drawn.range.count,
-                      out = i / drawn.inner / drawn.range.count;
-          Index const element = (out * drawn.extent + drawn.range.begin + entry) * drawn.inner + in;
-          double const normal = deviation == 0 ? 0 : random_normal(key, static_cast<std::uint64_t>(element));
-          values[(out * drawn.held + drawn.before + entry) * drawn.inner + in] =
-              static_cast<T>(mean + deviation * normal);
-        });
   }
 
  private:
@@ -337,7 +319,7 @@ class Parameters {
     return Placement::divided(1, 1, size, hold_.here ? std::vector<Range>{{0, 1}} : std::vector<Range>{});
   }
 
-  static Buffer buffer(std::string const& label, Index size) { return Buffer(label, static_cast<std::size_t>(size)); }
+  static Buffer buffer(std::string const& label, Index size) { return zeros<T, Space>(label, size); }
 
   /// The places of a unit's parameters, and what this rank owns of it.
   void lay_out(ShardUnit<T, Space>& unit) const {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <dchag/core/error.hpp>
+#include <dchag/core/lanes.hpp>
+#include <dchag/core/large_pages.hpp>
 #include <dchag/core/types.hpp>
 #include <utility>
 
@@ -27,6 +29,7 @@ class Workspace {
   void allocate(std::size_t bytes) {
     require(used_ == 0, "workspace: ", used_, " bytes are in use while storage is being allocated: release them first");
     memory_ = Storage(Kokkos::view_alloc(Kokkos::WithoutInitializing, "dchag::workspace"), bytes + alignment);
+    if constexpr (on_host<Space>) prefer_large_pages(memory_.data(), bytes + alignment);
     auto const address = reinterpret_cast<std::uintptr_t>(memory_.data());
     base_ = memory_.data() + (round_up(static_cast<Index>(address), alignment) - static_cast<Index>(address));
     capacity_ = bytes;

@@ -2,6 +2,7 @@
 
 #include <dchag/channels/patches.hpp>
 #include <dchag/core/context.hpp>
+#include <dchag/core/lanes.hpp>
 
 // Between rows of pixels [B L, P channels], the channel fastest, and images [B, channels, H, W].
 namespace dchag::detail {
@@ -57,48 +58,92 @@ T const* channel_shares(Context<Space> const& context, View<unsigned char const*
   return shares;
 }
 
+/// The squared error of one patch and its slope, for channels of which a register L has some.
+template <class T>
+struct PatchError {
+  T* prediction;    // [P, channels]
+  T const* corner;  // of the patch in the image, channel 0
+  T const* shares;  // [channels], or null: all count one
+  T step;
+  Index channels, plane, width, patch;
+
+  /// Rows first .. end of the patch, channels from c on that L has lanes for.
+  template <class L>
+  KOKKOS_FUNCTION double channels_from(Index c, Index first, Index end) const {
+    constexpr int lanes = static_cast<int>(sizeof(L) / sizeof(T));
+    constexpr Index columns = 8;
+    L const one = broadcast<L>(T{1}), share = shares == nullptr ? one : load<L>(shares + c);
+    double total = 0;
+    for (Index y = first; y < end; ++y) {
+      fetch_ahead(c, lanes, y);
+      L sum{};
+      for (Index x = 0; x < patch; x += columns) {
+        Index const here = Kokkos::min(columns, patch - x);
+        T const* const image = corner + c * plane + y * width + x;
+        T targets[columns * lanes];
+        for (int lane = 0; lane < lanes; ++lane)
+          for (Index k = 0; k < here; ++k) targets[k * lanes + lane] = image[lane * plane + k];
+        for (Index k = 0; k < here; ++k) {
+          T* const at = prediction + (y * patch + x + k) * channels + c;
+          L difference = load<L>(at) - load<L>(targets + k * lanes);
+          if (shares != nullptr) difference = share == L{} ? L{} : difference;
+          L const slope = share * difference;
+          sum += slope * difference;
+          store(at, slope * step);
+        }
+      }
+      total += static_cast<double>(sum_lanes(sum, prediction));
+    }
+    return total;
+  }
+
+  /// While row y of some channels is worked on: a like share of the next patch's prediction, and that row of the next
+  /// channels. No host's own prefetching follows strides as long as these.
+  /// (In line: a compiler may drop calls of a function that does nothing else.)
+  KOKKOS_FORCEINLINE_FUNCTION void fetch_ahead(Index c, Index lanes, Index y) const {
+    constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+    T const* const next = prediction + patch * patch * (channels + c) + y * patch * lanes;
+    for (Index k = 0; k < patch * lanes; k += line) prefetch(next + k);
+    for (Index lane = 0; lane < lanes; ++lane) prefetch(corner + (c + lanes + lane) * plane + y * width);
+  }
+};
+
 /// The mean over rows and pixels of (prediction - image)^2, each channel times its share [B, channels] where shares are
 /// given; the prediction [rows, P channels] becomes slope times share times (prediction - image). Row r is location
-/// hidden[r] of image r / per_image. Pixels of no share are not read. Waits for the device; zero in a dry context.
+/// hidden[r] of image r / per_image. Pixels of no share may be anything. Waits for the device; zero in a dry context.
+///
+/// A host thread takes a patch, some channels at a time: whole cache lines of few planes. A device's, one row of it.
 template <class T, class Space>
 double reconstruction_error(Context<Space> const& context, channels::PatchGrid const& grid, Index rows, Index per_image,
                             Index const* hidden, T const* images, double slope, T* prediction,
                             T const* shares = nullptr) {
   Index const p = grid.patch, channels = grid.channels, plane = grid.height * grid.width, width = grid.width;
   PatchOrigin const origin{grid.height, grid.width, p, channels};
+  Index const parts = on_host<Space> ? 1 : p, items = rows * parts;
   auto scope = context.workspace().scope();
-  double* const partial = context.workspace().template push<double*>(rows * p).data();
+  double* const partial = context.workspace().template push<double*>(items).data();
   T const step = static_cast<T>(slope);
   context.loop(
-      "dchag::models::reconstruction_error", rows * p, KOKKOS_LAMBDA(Index item) {
-        constexpr Index block = 16;
-        Index const row = item / p, y = item % p;
-        T* const pixels = prediction + item * p * channels;
-        T const* const corner = images + origin(row / per_image, hidden[row]) + y * width;
+      "dchag::models::reconstruction_error", items, KOKKOS_LAMBDA(Index item) {
+        constexpr int lanes = lane_count<T, Space>;
+        Index const row = item / parts, image = row / per_image, first = item % parts * (p / parts),
+                    end = first + p / parts;
+        PatchError<T> const patch{prediction + row * p * p * channels,
+                                  images + origin(image, hidden[row]),
+                                  shares == nullptr ? nullptr : shares + image * channels,
+                                  step,
+                                  channels,
+                                  plane,
+                                  width,
+                                  p};
         double total = 0;
-        for (Index first = 0; first < channels; first += block) {
-          Index const end = Kokkos::min(first + block, channels);
-          T sum = 0;
-          for (Index x = 0; x < p; ++x)
-            for (Index c = first; c < end; ++c) {
-              T& pixel = pixels[x * channels + c];
-              if (shares == nullptr) {
-                T const difference = pixel - corner[c * plane + x];
-                sum += difference * difference;
-                pixel = step * difference;
-              } else {
-                T const share = shares[row / per_image * channels + c];
-                T const difference = share == T{0} ? T{0} : pixel - corner[c * plane + x];
-                sum += share * difference * difference;
-                pixel = step * share * difference;
-              }
-            }
-          total += static_cast<double>(sum);
-        }
+        Index c = 0;
+        for (; c + lanes <= channels; c += lanes) total += patch.template channels_from<Lanes<T, lanes>>(c, first, end);
+        for (; c < channels; ++c) total += patch.template channels_from<T>(c, first, end);
         partial[item] = total;
       });
   double const total = context.template sum<double>(
-      "dchag::models::reconstruction_error::total", rows * p,
+      "dchag::models::reconstruction_error::total", items,
       KOKKOS_LAMBDA(Index item, double& sum) { sum += partial[item]; });
   return rows * channels == 0 ? 0 : total / static_cast<double>(rows * grid.pixels() * channels);
 }

@@ -7,6 +7,7 @@
 #include <dchag/core/lanes.hpp>
 #include <dchag/core/parameters.hpp>
 #include <dchag/core/types.hpp>
+#include <dchag/core/zeros.hpp>
 #include <dchag/training/detail/lane_roots.hpp>
 #include <string>
 #include <vector>
@@ -93,8 +94,8 @@ class AdamWState {
     static_assert(Parameters<T, Space>::padding % lane_count<T, Space> == 0);
     require(parameters.allocated(), "AdamW: the parameters have no storage: allocate() them before");
     for (auto const& unit : parameters.units()) {
-      auto const size = static_cast<std::size_t>(unit.owned_size());
-      moments_.push_back({Buffer("dchag::adamw::m " + unit.name, size), Buffer("dchag::adamw::v " + unit.name, size)});
+      moments_.push_back({zeros<T, Space>("dchag::adamw::m " + unit.name, unit.owned_size()),
+                          zeros<T, Space>("dchag::adamw::v " + unit.name, unit.owned_size())});
     }
   }
 
