@@ -6,6 +6,7 @@
 Every program of a case is started and does two steps; it prints a line of JSON when it is ready, {"seconds": t} after
 each step that a line of its standard input asks for, and a last line about memory. One runs at a time, the others wait
 without using a processor; the order is reversed every other round, so that what else the machine does hits all alike.
+A turn is one step, or some 0.4 s of shorter ones.
 Called by benchmarks/run.sh.
 """
 import argparse
@@ -53,6 +54,9 @@ def peer_commands(case, threads):
             (python("torch_peer.py", form), python("torch_peer.py", form, "--compile"), python("jax_peer.py", form))]
 
 
+TURN = 0.4  # seconds
+
+
 class Program:
     def __init__(self, command, environment, cores):
         self.command = command
@@ -75,7 +79,13 @@ class Program:
     def step(self):
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        self.seconds.append(self.answer()["seconds"])
+        return self.answer()["seconds"]
+
+    def turn(self):
+        """A step; of short ones several, after one that finds the caches as others left them and does not count."""
+        first = self.step()
+        count = min(int(TURN / first), 10)
+        self.seconds += [self.step() for _ in range(count)] or [first]
 
     def finish(self):
         """What is known of it, as JSON."""
@@ -100,9 +110,14 @@ def measure(commands, cores, turns, budget):
         start, rounds = time.monotonic(), 0
         while rounds < turns or (rounds < 25 and time.monotonic() - start < budget):
             for program in programs if rounds % 2 == 0 else programs[::-1]:
-                program.step()
+                program.turn()
             rounds += 1
-        return [program.finish() for program in programs]
+        rows = [program.finish() for program in programs]
+        if rows[0]["peer"] == "dchag":
+            for row in rows:
+                row["time_ratio"] = row["median_s"] / rows[0]["median_s"]
+                row["memory_ratio"] = memory(row) / memory(rows[0])
+        return rows
     finally:
         for program in programs:
             program.end()
@@ -117,38 +132,38 @@ def memory(row):
 
 
 def table(case, rows):
-    """Lines; ratios are to the first row where that is the library."""
-    own = rows[0] if rows[0]["peer"] == "dchag" else None
-    lines = [f"{case}, {len(rows[0]['seconds'])} rounds", f"  {'':36s} {'median':>10s} {'ratio':>7s} {'memory':>10s} {'ratio':>7s} "
-             f"{'resident':>10s} {'ready':>8s}"]
+    """Lines; ratios are to the library in the same run."""
+    lines = [case, f"  {'':36s} {'median':>10s} {'ratio':>7s} {'memory':>10s} {'ratio':>7s} {'resident':>10s} {'ready':>8s} "
+             f"{'steps':>6s}"]
     for row in rows:
-        ratio = lambda f: f"{f(row) / f(own):6.2f}x" if own else ""
-        lines.append(f"  {label(row):36s} {1e3 * row['median_s']:7.1f} ms {ratio(lambda r: r['median_s']):>7s} "
-                     f"{memory(row) / 2**20:6.0f} MiB {ratio(memory):>7s} {row['peak_resident_bytes'] / 2**20:6.0f} MiB "
-                     f"{row['ready_s']:6.1f} s")
+        ratio = lambda name: f"{row[name]:6.2f}x" if name in row else ""
+        lines.append(f"  {label(row):36s} {1e3 * row['median_s']:7.1f} ms {ratio('time_ratio'):>7s} "
+                     f"{memory(row) / 2**20:6.0f} MiB {ratio('memory_ratio'):>7s} "
+                     f"{row['peak_resident_bytes'] / 2**20:6.0f} MiB {row['ready_s']:6.1f} s {len(row['seconds']):6d}")
     return lines
 
 
 def plot(results, path):
-    """Bars of the peers' times and memory, in the library's."""
+    """Bars of the peers' times and memory, in the library's, of the cases that have peers."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = list(dict.fromkeys(label(row) for rows in results.values() for row in rows[1:]))
+    peers = {case: [row for row in rows if row["peer"] != "dchag" and "time_ratio" in row] for case, rows in results.items()}
+    peers = {case: rows for case, rows in peers.items() if rows}
+    names = list(dict.fromkeys(label(row) for rows in peers.values() for row in rows))
     figure, axes = pyplot.subplots(2, 1, figsize=(11, 8), sharex=True, layout="constrained")
-    for axis, value, title in zip(axes, (lambda r: r["median_s"], memory), ("time of a step", "memory")):
-        for at, (case, rows) in enumerate(results.items()):
-            width = 0.9 / max(len(rows) - 1, 1)
-            for i, row in enumerate(rows[1:]):
-                axis.bar(at - 0.45 + width * (i + 0.5), value(row) / value(rows[0]), width,
-                         color=f"C{names.index(label(row))}")
+    for axis, ratio, title in zip(axes, ("time_ratio", "memory_ratio"), ("time of a step", "memory")):
+        for at, rows in enumerate(peers.values()):
+            width = 0.9 / len(rows)
+            for i, row in enumerate(rows):
+                axis.bar(at - 0.45 + width * (i + 0.5), row[ratio], width, color=f"C{names.index(label(row))}")
         axis.axhline(1, color="black", linewidth=1)
         axis.set_yscale("log")
         axis.set_ylabel(f"{title}, that of dchag = 1")
     axes[0].legend(handles=[pyplot.Rectangle((0, 0), 1, 1, color=f"C{i}", label=name) for i, name in enumerate(names)],
                    ncols=3, fontsize="small")
-    axes[1].set_xticks(range(len(results)), list(results), rotation=20, ha="right")
+    axes[1].set_xticks(range(len(peers)), list(peers), rotation=20, ha="right")
     figure.savefig(path, dpi=110)
 
 
@@ -166,28 +181,29 @@ def main():
     parser.add_argument("--threads", type=int, default=2, help="of every program; cases of two ranks have one a rank")
     parser.add_argument("--turns", type=int, default=5, help="rounds at least")
     parser.add_argument("--seconds", type=float, default=15, help="more rounds, up to 25, while within this time")
-    parser.add_argument("--json", type=pathlib.Path, help="file to write; cases that it has and are not timed are kept")
+    parser.add_argument("--json", type=pathlib.Path, help="file to write; what it has and is not timed again is kept")
     parser.add_argument("--plot", type=pathlib.Path, help="picture to write, of all cases in the JSON file")
     options = parser.parse_args()
     cores = set(sorted(os.sched_getaffinity(0))[:options.threads])
     results = {}
     if options.json and options.json.exists():
         results = json.loads(options.json.read_text())["cases"]
-    print(f"{machine()}, {options.threads} threads; medians of at least {options.turns} rounds; peers' allocator: {ALLOCATOR}\n"
+    print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least; peers' allocator: {ALLOCATOR}\n"
           "memory: parameters, gradients, moments, batch and the most that a step allocates; resident: of the process;\n"
           "ready: seconds from start to the end of the first step, compilation included, none kept from an earlier run")
     for case in options.cases:
         commands = [own_command(options.own, case, options.threads)] if options.own else []
         if options.peers:
             commands += [c for c in peer_commands(case, options.threads) if re.search(options.only, " ".join(c[0]))]
-        results[case] = measure(commands, cores, options.turns, options.seconds)
-        print("\n" + "\n".join(table(case, results[case])), flush=True)
+        rows = measure(commands, cores, options.turns, options.seconds)
+        print("\n" + "\n".join(table(case, rows)), flush=True)
+        timed = {label(row) for row in rows}
+        results[case] = rows + [row for row in results.get(case, []) if label(row) not in timed]
         if options.json:
             ordered = {name: results[name] for name in CASES if name in results}
             options.json.write_text(json.dumps({"machine": machine(), "threads": options.threads, "cases": ordered}, indent=1))
     if options.plot:
-        plot({case: results[case] for case in CASES if len(results.get(case, [])) > 1 and results[case][0]["peer"] == "dchag"},
-             options.plot)
+        plot({case: results[case] for case in CASES if case in results}, options.plot)
 
 
 if __name__ == "__main__":
