@@ -44,8 +44,8 @@ def own_command(program, case, threads):
 def peer_commands(case, threads):
     """(command, environment) of every peer of a case."""
     env = {"OMP_NUM_THREADS": "1" if case in RANKS else str(threads), "GLIBC_TUNABLES": ALLOCATOR,
-           "OMP_WAIT_POLICY": "passive" if case in RANKS else "active", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "",
-           "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+           "OMP_WAIT_POLICY": "passive" if case in RANKS else "active", "JAX_PLATFORMS": "cpu",
+           "CUDA_VISIBLE_DEVICES": "", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
     python = lambda script, *rest: ([sys.executable, str(FOLDER / script), case, *rest], env)
     if case in RANKS:
         return [python("torch_ranks.py")]
@@ -61,9 +61,9 @@ class Program:
     def __init__(self, command, environment, cores):
         self.command = command
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
-                                        env={**os.environ, **environment},
-                                        preexec_fn=lambda: os.sched_setaffinity(0, cores))
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+            env={**os.environ, **environment}, preexec_fn=lambda: os.sched_setaffinity(0, cores))
         self.seconds = []
         self.about = self.answer()
 
@@ -74,7 +74,8 @@ class Program:
                 return json.loads(line)
         self.process.wait()
         self.log.seek(0)
-        raise SystemExit(f"{self.log.read()[-2000:]}\ncompare.py: ended with {self.process.returncode}: {' '.join(self.command)}")
+        status = f"compare.py: ended with {self.process.returncode}: {' '.join(self.command)}"
+        raise SystemExit(f"{self.log.read()[-2000:]}\n{status}")
 
     def step(self):
         self.process.stdin.write("\n")
@@ -133,8 +134,8 @@ def memory(row):
 
 def table(case, rows):
     """Lines; ratios are to the library in the same run."""
-    lines = [case, f"  {'':36s} {'median':>10s} {'ratio':>7s} {'memory':>10s} {'ratio':>7s} {'resident':>10s} {'ready':>8s} "
-             f"{'steps':>6s}"]
+    lines = [case, f"  {'':36s} {'median':>10s} {'ratio':>7s} {'memory':>10s} {'ratio':>7s} {'resident':>10s} "
+             f"{'ready':>8s} {'steps':>6s}"]
     for row in rows:
         ratio = lambda name: f"{row[name]:6.2f}x" if name in row else ""
         lines.append(f"  {label(row):36s} {1e3 * row['median_s']:7.1f} ms {ratio('time_ratio'):>7s} "
@@ -149,7 +150,8 @@ def plot(results, path):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    peers = {case: [row for row in rows if row["peer"] != "dchag" and "time_ratio" in row] for case, rows in results.items()}
+    peers = {case: [row for row in rows if row["peer"] != "dchag" and "time_ratio" in row]
+             for case, rows in results.items()}
     peers = {case: rows for case, rows in peers.items() if rows}
     names = list(dict.fromkeys(label(row) for rows in peers.values() for row in rows))
     figure, axes = pyplot.subplots(2, 1, figsize=(11, 8), sharex=True, layout="constrained")
@@ -176,7 +178,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--own", help="the library's program, benchmark_cases; without it there are no ratios")
     parser.add_argument("--peers", action="store_true", help="time the peers too, under this Python")
-    parser.add_argument("--cases", nargs="+", default=CASES, metavar="NAME", choices=CASES, help=f"of: {' '.join(CASES)}")
+    parser.add_argument("--cases", nargs="+", default=CASES, metavar="NAME", choices=CASES,
+                        help=f"of: {' '.join(CASES)}")
     parser.add_argument("--only", default="", metavar="REGEX", help="peers whose command matches")
     parser.add_argument("--threads", type=int, default=2, help="of every program; cases of two ranks have one a rank")
     parser.add_argument("--turns", type=int, default=5, help="rounds at least")
@@ -188,7 +191,8 @@ def main():
     results = {}
     if options.json and options.json.exists():
         results = json.loads(options.json.read_text())["cases"]
-    print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least; peers' allocator: {ALLOCATOR}\n"
+    print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least\n"
+          f"peers' allocator: glibc's, {ALLOCATOR}\n"
           "memory: parameters, gradients, moments, batch and the most that a step allocates; resident: of the process;\n"
           "ready: seconds from start to the end of the first step, compilation included, none kept from an earlier run")
     for case in options.cases:
@@ -201,7 +205,8 @@ def main():
         results[case] = rows + [row for row in results.get(case, []) if label(row) not in timed]
         if options.json:
             ordered = {name: results[name] for name in CASES if name in results}
-            options.json.write_text(json.dumps({"machine": machine(), "threads": options.threads, "cases": ordered}, indent=1))
+            written = {"machine": machine(), "threads": options.threads, "cases": ordered}
+            options.json.write_text(json.dumps(written, indent=1))
     if options.plot:
         plot({case: results[case] for case in CASES if case in results}, options.plot)
 

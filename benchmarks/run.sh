@@ -6,8 +6,8 @@ usage() {
   cat <<'END'
 usage: benchmarks/run.sh [--peers] [--check] [-- argument...]
 Times a step of each case of the library (benchmarks/compare.py --help names the cases and takes the arguments after --).
-  --peers   beside PyTorch (eager and compiled) and JAX, the published model and one folded by hand; installs both in a
-            virtual environment in ${DCHAG_CACHE:-~/.cache/dchag} (6 GB). About half an hour
+  --peers   beside PyTorch (eager and compiled) and JAX, the published model and one folded by hand; both are installed
+            in a virtual environment in ${DCHAG_CACHE:-~/.cache/dchag} (6 GB). About half an hour
   --check   no timing: do the peers' losses and gradients agree with the library's golden files?
 Tables are printed; build/benchmarks/ gets comparison.json, with every step's time, and with --peers comparison.png.
 END
@@ -29,7 +29,7 @@ folder=$dchag_root/benchmarks
 
 # Prints the Python of the peers' virtual environment, made if need be.
 peers_python() {
-  local wanted=$folder/peers/requirements.txt key prefix
+  local wanted=$folder/peers/requirements.txt key prefix log
   key=$({ cat "$wanted"; python3 --version; } | sha256sum | cut -c1-12)
   prefix=$dchag_cache/peers/$key
   if [[ ! -e $prefix/.complete ]]; then
@@ -37,9 +37,10 @@ peers_python() {
     say "installing PyTorch and JAX in $prefix"
     mkdir -p "$dchag_cache/peers" "$dchag_cache/logs"
     rm -rf "$prefix"
-    if ! { python3 -m venv "$prefix" && "$prefix/bin/python" -m pip install -r "$wanted"; } >"$dchag_cache/logs/peers.log" 2>&1; then
-      tail -n 20 "$dchag_cache/logs/peers.log" >&2
-      die "the peers were not installed: see $dchag_cache/logs/peers.log"
+    log=$dchag_cache/logs/peers.log
+    if ! { python3 -m venv "$prefix" && "$prefix/bin/python" -m pip install -r "$wanted"; } >"$log" 2>&1; then
+      tail -n 20 "$log" >&2
+      die "the peers were not installed: see $log"
     fi
     touch "$prefix/.complete"
   fi

@@ -1,7 +1,8 @@
 """Do the peers compute what the library does?  check.py GOLDENS     Exits with 1 where they do not.
 
-Losses and gradients of the published form and of both folded orders, in PyTorch (eager; compiled for the files in single
-precision) and JAX, against golden files of the library's tests. The worst relative error of a tensor has to be below 1e-3.
+Losses and gradients of the published form and of both folded orders, in PyTorch (eager; compiled for the files in
+single precision) and JAX, against golden files of the library's tests. The worst relative error of a tensor has to be
+below 1e-3.
 """
 import json
 import pathlib

@@ -21,7 +21,7 @@ def adamw(param, gradient, state, rate=1e-3, decay=0.01, beta1=0.9, beta2=0.999,
 
 
 class Run(common.OneProcess):
-    """Steps on one batch: forward and backward, then AdamW where the task has a loss; what a step replaces is donated."""
+    """Steps on one batch: forward, backward, then AdamW where the task has a loss; what a step replaces is donated."""
 
     def __init__(self, cfg, form):
         inputs, param = common.step_inputs(cfg), common.random_parameters(cfg)

@@ -46,7 +46,8 @@ class Run(common.OneProcess):
             self.optimizer.step()
 
     def held_bytes(self):
-        moments = [value for state in self.optimizer.state.values() for value in state.values()] if self.optimizer else []
+        states = self.optimizer.state.values() if self.optimizer else []
+        moments = [value for state in states for value in state.values()]
         return sum(t.nbytes for t in [*self.wanted, *(value.grad for value in self.wanted), *moments])
 
     def peak_bytes(self):

@@ -3,8 +3,8 @@
     torch_ranks.py CASE [--check]     CASE: dchag_linear_2, dchag_cross_2 or flat_2; starts its second rank itself
 
 A rank tokenizes its own channels and reduces them to one token by a Linear or a CrossAttention; one all-gather; then a
-cross-attention and a transformer whose heads and hidden features are divided. `flat_2`: every rank tokenizes all channels.
---check compares loss and gradients with those of one process.
+cross-attention and a transformer whose heads and hidden features are divided. `flat_2`: every rank tokenizes all
+channels. --check compares loss and gradients with those of one process.
 """
 import argparse
 import os
