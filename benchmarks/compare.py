@@ -193,7 +193,7 @@ def main():
         results = json.loads(options.json.read_text())["cases"]
     print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least\n"
           f"peers' allocator: glibc's, {ALLOCATOR}\n"
-          "memory: parameters, gradients, moments, batch and the most that a step allocates; resident: of the process;\n"
+          "memory: parameters, gradients, moments, batch, the most that a step allocates; resident: of the process;\n"
           "ready: seconds from start to the end of the first step, compilation included, none kept from an earlier run")
     for case in options.cases:
         commands = [own_command(options.own, case, options.threads)] if options.own else []

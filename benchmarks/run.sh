@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../cmake/common.sh"
 usage() {
   cat <<'END'
 usage: benchmarks/run.sh [--peers] [--check] [-- argument...]
-Times a step of each case of the library (benchmarks/compare.py --help names the cases and takes the arguments after --).
+Times a step of each case of the library (benchmarks/compare.py --help names the cases and takes what stands after --).
   --peers   beside PyTorch (eager and compiled) and JAX, the published model and one folded by hand; both are installed
             in a virtual environment in ${DCHAG_CACHE:-~/.cache/dchag} (6 GB). About half an hour
   --check   no timing: do the peers' losses and gradients agree with the library's golden files?
