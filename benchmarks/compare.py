@@ -45,7 +45,7 @@ def peer_commands(case, threads):
     """(command, environment) of every peer of a case."""
     env = {"OMP_NUM_THREADS": "1" if case in RANKS else str(threads), "GLIBC_TUNABLES": ALLOCATOR,
            "OMP_WAIT_POLICY": "passive" if case in RANKS else "active", "JAX_PLATFORMS": "cpu",
-           "CUDA_VISIBLE_DEVICES": "", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+           "CUDA_VISIBLE_DEVICES": ""}
     python = lambda script, *rest: ([sys.executable, str(FOLDER / script), case, *rest], env)
     if case in RANKS:
         return [python("torch_ranks.py")]
@@ -194,7 +194,7 @@ def main():
     print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least\n"
           f"peers' allocator: glibc's, {ALLOCATOR}\n"
           "memory: parameters, gradients, moments, batch, the most that a step allocates; resident: of the process;\n"
-          "ready: seconds from start to the end of the first step, compilation included, none kept from an earlier run")
+          "ready: seconds from start to the end of the first step, compilation included, but what PyTorch kept of an earlier run")
     for case in options.cases:
         commands = [own_command(options.own, case, options.threads)] if options.own else []
         if options.peers:
