@@ -194,7 +194,7 @@ def main():
     print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least\n"
           f"peers' allocator: glibc's, {ALLOCATOR}\n"
           "memory: parameters, gradients, moments, batch, the most that a step allocates; resident: of the process;\n"
-          "ready: seconds from start to the end of the first step, compilation included, but what PyTorch kept of an earlier run")
+          "ready: seconds from start to the end of the first step, with compilation unless PyTorch kept it from before")
     for case in options.cases:
         commands = [own_command(options.own, case, options.threads)] if options.own else []
         if options.peers:
