@@ -21,7 +21,6 @@ import tempfile
 import time
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "peers"
-sys.path.insert(0, str(FOLDER))
 
 FRONT_ENDS = ["front_end_80x4", "front_end_200x64", "front_end_500x64", "front_end_500x256"]
 STEPS = ["forecast", "autoencoder_8", "autoencoder_1"]
@@ -192,9 +191,9 @@ def main():
     if options.json and options.json.exists():
         results = json.loads(options.json.read_text())["cases"]
     print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least\n"
-          f"peers' allocator: glibc's, {ALLOCATOR}\n"
+          f"{f'peers: allocator of glibc with {ALLOCATOR}' + chr(10) if options.peers else ''}"
           "memory: parameters, gradients, moments, batch, the most that a step allocates; resident: of the process;\n"
-          "ready: seconds from start to the end of the first step, with compilation unless PyTorch kept it from before")
+          "ready: seconds from start to the end of the first step, with compilation unless PyTorch kept it from before", flush=True)
     for case in options.cases:
         commands = [own_command(options.own, case, options.threads)] if options.own else []
         if options.peers:
