@@ -190,10 +190,12 @@ def main():
     results = {}
     if options.json and options.json.exists():
         results = json.loads(options.json.read_text())["cases"]
-    print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least\n"
-          f"{f'peers: allocator of glibc with {ALLOCATOR}' + chr(10) if options.peers else ''}"
-          "memory: parameters, gradients, moments, batch, the most that a step allocates; resident: of the process;\n"
-          "ready: seconds from start to the end of the first step, with compilation unless PyTorch kept it from before", flush=True)
+    print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least")
+    if options.peers:
+        print(f"peers: allocator of glibc with {ALLOCATOR}")
+    print("memory: parameters, gradients, moments, batch, the most that a step allocates; resident: of the process;\n"
+          "ready: seconds from start to the end of the first step, with compilation unless PyTorch kept it from before",
+          flush=True)
     for case in options.cases:
         commands = [own_command(options.own, case, options.threads)] if options.own else []
         if options.peers:
