@@ -33,7 +33,7 @@ peers_python() {
   key=$({ cat "$wanted"; python3 --version; } | sha256sum | cut -c1-12)
   prefix=$dchag_cache/peers/$key
   if [[ ! -e $prefix/.complete ]]; then
-    install_packages python3-venv g++ # torch.compile calls g++
+    install_packages python3-venv python3-dev g++ # torch.compile compiles C++ against Python
     say "installing PyTorch and JAX in $prefix"
     mkdir -p "$dchag_cache/peers" "$dchag_cache/logs"
     rm -rf "$prefix"
