@@ -160,13 +160,13 @@ inline bool disturbed(PublishedMeasurement const& measured) {
 }
 
 /// Whether a constant of PublishedMachine is fitted to a run: those with D up to 4096 that were not disturbed, without
-/// the trees of several units, and two of the three masked runs of either method; of larger D, one that stalls.
+/// the trees of 2 and 8 units and the middle one of three masked runs of a method; of larger D, one that stalls.
 inline bool fitted(PublishedMeasurement const& measured) {
   PublishedRun const& run = measured.run;
   bool const middle = run.masked > 0 && (run.data == 16 || run.data == 32);
   bool const stalls =
       run.whole() && run.method == PublishedMethod::TensorParallel && run.embed == 6144 && run.tensor == 8;
-  return stalls || (run.embed <= 4096 && run.units == 1 && !middle && !disturbed(measured));
+  return stalls || (run.embed <= 4096 && (run.units == 1 || run.units == 4) && !middle && !disturbed(measured));
 }
 
 }  // namespace dchag
