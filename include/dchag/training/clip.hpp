@@ -26,7 +26,7 @@ double gradient_norm(Context<Space> const& context, Parameters<T, Space> const& 
     }
   }
   double squares = detail::total_of(context, partial);
-  if (context.dry()) return 0;
+  if (context.dry() && context.work() == nullptr) return 0;
   if (parameters.shard().count > 1) squares = mesh.shard().all_reduce(squares);
   return std::sqrt(mesh.model().all_reduce(squares));
 }
