@@ -6,18 +6,18 @@
 
 namespace dchag::tests {
 
-/// A step of two batches of this rank, planned without MPI, against one that is run: memory and traffic, to the byte.
+/// A step of batches of two images on this rank, planned without MPI, against one that is run: memory and traffic, to
+/// the byte.
 template <class Model, template <class> class Batches>
-void check_plan(MeshShape shape, typename Model::Config const& config, bool clip = true) {
+void check_plan(MeshShape shape, typename Model::Config const& config, PlannedStep const& step) {
   CAPTURE(shape.model);
   CAPTURE(shape.shard);
   Communicator const world(MPI_COMM_WORLD);
-  PlannedStep const step{.images = 2, .accumulate = 2, .clip = clip};
   Plan const planned = plan<Model>(Mesh::planned(world.size(), shape, world.rank()), config, step);
 
   Mesh const mesh(world, shape);
   Model model(mesh, config);
-  Trainer trainer(model, AdamW{}, ConstantRate(), {.clip = clip ? 1.0 : 0.0, .accumulate = step.accumulate});
+  Trainer trainer(model, AdamW{}, ConstantRate(), {.clip = step.clip ? 1.0 : 0.0, .accumulate = step.accumulate});
   Batches<Model> const data(model, 1, 2, 0, 2);
   auto const batch = data.batch(model, 2);
   auto const run = [&] {

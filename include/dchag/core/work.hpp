@@ -7,11 +7,18 @@
 
 namespace dchag {
 
-/// What a loop costs besides being started: bytes that it must move between memory and the processor (each operand
-/// once), and multiply-adds where it is more than a pass over memory.
+/// What a loop costs besides being started: numbers that it must move between memory and the processor (each operand
+/// once), in bytes, and its multiply-adds where it is more than a pass over memory. An exponential counts for about
+/// twenty. Loops over a few numbers say nothing.
 struct LoopCost {
   double bytes = 0, multiply_adds = 0;
 };
+
+/// Of a loop that moves that many numbers.
+template <class T>
+constexpr LoopCost moves(Index numbers, Index multiply_adds = 0) {
+  return {static_cast<double>(numbers) * static_cast<double>(sizeof(T)), static_cast<double>(multiply_adds)};
+}
 
 /// The ranks of a collective, seen from the job: `count` of them, `stride` ranks of the job apart.
 struct RankGroup {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <dchag/core/context.hpp>
@@ -357,7 +358,7 @@ class Communicator {
     if (context.dry() && state_->work == nullptr) return {};
     require(context.dry() || !is_planned(),
             "communicator: a planned one has no ranks to exchange data with: use it in contexts that measure");
-    std::size_t const item = state_->count(verb, bytes, form);
+    std::size_t const item = state_->count(verb, bytes, form, std::max(sent, received) * static_cast<Index>(sizeof(T)));
     if (context.dry()) return form == blocking ? Pending<Space>() : Pending<Space>(state_, state_->take_planned(item));
     context.fence("dchag::communicator");
     Pending<Space> pending(state_, state_->take_exchange());

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <dchag/core/work.hpp>
 #include <dchag/io/json.hpp>
+#include <dchag/models/settings.hpp>
 #include <dchag/parallel/mesh.hpp>
 #include <dchag/parallel/traffic.hpp>
 #include <dchag/planning/batch.hpp>
@@ -10,6 +11,13 @@
 #include <vector>
 
 namespace dchag {
+
+/// What the numbers of a step are held and computed in. The library computes in what its model's Precision says; mixed
+/// is a plan of what it would be where products read bfloat16 and add in float, for models in float:
+///  - parameters: a bfloat16 copy beside the float master values; gradients in bfloat16; moments in float: 16 bytes a
+///    parameter in all, as PyTorch keeps them for mixed precision;
+///  - activations, temporaries, input, messages and the operands of loops: half the bytes, sums in float left out.
+enum class Numbers { computed, mixed };
 
 /// Bytes of a rank. A Trainer's run allocates these, and besides only what does not grow with the model: lists of a few
 /// bytes a channel and a row.
@@ -36,9 +44,11 @@ struct AxisTraffic {
 struct Plan {
   int ranks = 1, rank = 0;  // of the job; the rank that is planned
   MeshShape shape;
-  int data = 1;  // ranks of the data axis: what the shape leaves over
+  int data = 1;    // ranks of the data axis: what the shape leaves over
+  int slices = 1;  // that parameters, gradients or optimizer state are cut into over the shard axis
   PlannedStep step;
-  std::size_t scalar = 4;            // bytes of a number
+  std::size_t scalar = 4;  // bytes of a number as computed
+  Numbers numbers = Numbers::computed;
   double elements = 0;               // parameters of the whole model
   PlannedMemory memory;              // of the rank
   std::vector<AxisTraffic> traffic;  // of the rank, by axis: those of more than one rank
@@ -120,6 +130,7 @@ Plan plan(Model& model, typename Model::Batch const& batch, PlannedStep const& s
   plan.rank = mesh.world().rank();
   plan.shape = {mesh.model().size(), mesh.shard().size()};
   plan.data = mesh.data().size();
+  plan.slices = parameters.shard().count;
   plan.step = step;
   plan.scalar = sizeof(typename Model::Scalar);
   for (auto const& parameter : parameters.all()) plan.elements += static_cast<double>(parameter.whole_size());

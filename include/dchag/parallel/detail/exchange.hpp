@@ -100,14 +100,16 @@ struct CommunicatorState {
   }
 
   /// Answers the number of the item in the Work, where there is one to tell.
-  std::size_t count(Traffic::Verb Traffic::*verb, std::size_t bytes, Form form = Form::blocking) {
+  std::size_t count(Traffic::Verb Traffic::*verb, std::size_t bytes, Form form = Form::blocking, Index broadcast = 0) {
     for (Traffic* const counted : {&traffic, &phase(Phase::innermost())}) {
       ++(counted->*verb).calls;
       (counted->*verb).bytes += static_cast<Index>(bytes);
     }
     return work == nullptr
                ? 0
-               : work->verb(Traffic::name(verb), *planned, static_cast<double>(bytes), form == Form::started);
+               : work->verb(Traffic::name(verb), *planned,
+                            static_cast<double>(verb == &Traffic::broadcast ? broadcast : static_cast<Index>(bytes)),
+                            form == Form::started);
   }
 
   void reset_traffic() {
