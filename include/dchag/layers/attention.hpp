@@ -142,6 +142,7 @@ class Attention {
       U* const first = data + first_image * per_image * stride + first_head * head_size;
       return {{first, count, head_size, stride}, images, per_image * stride, heads, head_size};
     }
+    Index weights_size() const { return images * heads * query_count * row_stride; }
     linalg::Batch<T> weights(T* data) const {
       Index const one = query_count * row_stride;
       return {{data, query_count, locations, row_stride}, images, heads * one, heads, one};
@@ -177,7 +178,8 @@ class Attention {
           T const inverse = T(1) / sum;
           row.each(row_stride, [&]<class L>(Index j) { store(scores + j, load<L>(scores + j) * inverse); });
           row.once([&] { log_sums[(image * heads + head) * queries + query] = largest + Kokkos::log(sum); });
-        });
+        },
+        moves<T>(2 * tile.weights_size(), 20 * tile.weights_size()));
   }
 
   /// Scores become weights again, and the gradients of the weights become those of the scores: P (dP - rowsum(dO o O)).
@@ -201,7 +203,8 @@ class Attention {
             store(weight + j, p);
             store(gradient + j, p * (load<L>(gradient + j) - delta));
           });
-        });
+        },
+        moves<T>(4 * tile.weights_size(), 20 * tile.weights_size()));
   }
 
  private:

@@ -24,7 +24,8 @@ void rows_to_images(Context<Space> const& context, channels::PatchGrid const& gr
   Index const locations = grid.locations();
   PatchOrigin const origin{grid.height, grid.width, p, channels};
   context.loop(
-      "dchag::models::rows_to_images", images * locations * p, KOKKOS_LAMBDA(Index item) {
+      "dchag::models::rows_to_images", images * locations * p,
+      KOKKOS_LAMBDA(Index item) {
         Index const row = item / p, y = item % p;
         T* const pixels = rows + (row * p + y) * p * channels;
         T* const corner = to + origin(row / locations, row % locations) + y * width;
@@ -34,7 +35,8 @@ void rows_to_images(Context<Space> const& context, channels::PatchGrid const& gr
               pixels[x * channels + c] = corner[c * plane + x];
             else
               corner[c * plane + x] = pixels[x * channels + c];
-      });
+      },
+      moves<T>(2 * images * locations * p * p * channels));
 }
 
 /// What each of `count` own channels of an image counts in a mean over all channels that the image has: [B, count],
@@ -70,7 +72,8 @@ double reconstruction_error(Context<Space> const& context, channels::PatchGrid c
   double* const partial = context.workspace().template push<double*>(rows * p).data();
   T const step = static_cast<T>(slope);
   context.loop(
-      "dchag::models::reconstruction_error", rows * p, KOKKOS_LAMBDA(Index item) {
+      "dchag::models::reconstruction_error", rows * p,
+      KOKKOS_LAMBDA(Index item) {
         constexpr Index block = 16;
         Index const row = item / p, y = item % p;
         T* const pixels = prediction + item * p * channels;
@@ -96,7 +99,8 @@ double reconstruction_error(Context<Space> const& context, channels::PatchGrid c
           total += static_cast<double>(sum);
         }
         partial[item] = total;
-      });
+      },
+      moves<T>(3 * rows * p * p * channels));
   double const total = context.template sum<double>(
       "dchag::models::reconstruction_error::total", rows * p,
       KOKKOS_LAMBDA(Index item, double& sum) { sum += partial[item]; });
