@@ -81,7 +81,7 @@ inline std::vector<Tick> logarithmic_ticks(double low, double high, double wante
   return ticks;
 }
 
-struct Range {
+struct PlotRange {
   double low = std::numeric_limits<double>::infinity();
   double high = -std::numeric_limits<double>::infinity();
 
@@ -92,7 +92,7 @@ struct Range {
   }
 
   /// The range with a margin on either side, as a part of it; 0 to 1 where nothing was included.
-  Range padded(double margin) const {
+  PlotRange padded(double margin) const {
     if (low > high) return {0, 1};
     double const least = std::max(std::abs(low), std::abs(high)) * 1e-6;
     double const pad = high - low > least ? (high - low) * margin : std::max(std::abs(low) * 0.05, 0.5);
@@ -130,7 +130,7 @@ class Plot {
   /// The plot as a picture; text_scale is the size of a dot of its letters in pixels.
   Picture draw(int width, int height, int text_scale = 2) const {
     Picture picture(width, height);
-    detail::Range x_data, y_data;
+    detail::PlotRange x_data, y_data;
     for (Curve const& curve : curves_) {
       for (double const x : curve.x) x_data.include(place(x_scale_, x));
       for (double const y : curve.y) y_data.include(place(y_scale_, y));
@@ -161,7 +161,7 @@ class Plot {
 
  private:
   struct Axes {
-    detail::Range x, y;  // what is shown
+    detail::PlotRange x, y;  // what is shown
     int left = 0, right = 0, top = 0, bottom = 0, scale = 1;
 
     double column(double value) const { return left + (value - x.low) / (x.high - x.low) * (right - left); }
@@ -173,7 +173,7 @@ class Plot {
     return value > 0 ? std::log10(value) : std::numeric_limits<double>::quiet_NaN();
   }
 
-  static std::vector<detail::Tick> ticks(Scale scale, detail::Range const& range, double wanted) {
+  static std::vector<detail::Tick> ticks(Scale scale, detail::PlotRange const& range, double wanted) {
     if (scale == Scale::logarithmic) return detail::logarithmic_ticks(range.low, range.high, wanted);
     detail::Ticks const round(range.low, range.high, wanted);
     std::vector<detail::Tick> all;
