@@ -54,9 +54,10 @@ void work(Options const& o) {
                             dchag::PublishedMethod::AttentionTree}) {
     methods.push_back(std::make_unique<planner::Published>(method));
   }
-  methods.push_back(std::make_unique<planner::Library>(machine, dchag::Numbers::computed));
+  auto const plans = std::make_shared<planner::LibraryPlans>(machine);
+  methods.push_back(std::make_unique<planner::Library>(plans, dchag::Numbers::computed));
   if (machine.bfloat16_rate > 0) {
-    methods.push_back(std::make_unique<planner::Library>(machine, dchag::Numbers::mixed));
+    methods.push_back(std::make_unique<planner::Library>(plans, dchag::Numbers::mixed));
   }
 
   dchag::Json::Object answer{{"scenario", o.scenario.json()}, {"machine", machine.json()}};

@@ -19,7 +19,10 @@ struct Sweep {
 };
 
 inline Sweep over_ranks(Scenario const& scenario) {
-  Sweep sweep{std::to_string(scenario.channels) + " channels", "GPUs", {}, [scenario](Index ranks) {
+  Sweep sweep{"D " + std::to_string(scenario.embed) + ", " + std::to_string(scenario.channels) + " channels",
+              "GPUs",
+              {},
+              [scenario](Index ranks) {
                 Scenario changed = scenario;
                 changed.ranks = ranks;
                 return changed;
@@ -30,7 +33,10 @@ inline Sweep over_ranks(Scenario const& scenario) {
 }
 
 inline Sweep over_channels(Scenario const& scenario) {
-  Sweep sweep{std::to_string(scenario.ranks) + " GPUs", "channels", {}, [scenario](Index channels) {
+  Sweep sweep{"D " + std::to_string(scenario.embed) + ", " + std::to_string(scenario.ranks) + " GPUs",
+              "channels",
+              {},
+              [scenario](Index channels) {
                 Scenario changed = scenario;
                 changed.channels = channels;
                 return changed;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -36,12 +37,20 @@ inline dchag::Json way_json(std::optional<Way> const& way) {
   return members;
 }
 
+/// A figure with three digits that count.
+inline std::string figure(double value) {
+  int const decimals = value > 0 ? std::clamp(2 - static_cast<int>(std::floor(std::log10(value))), 0, 6) : 0;
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), "%.*f", decimals, value);
+  return text.data();
+}
+
 /// A way as columns: mesh, memory, time, samples a second.
 inline std::string columns(std::optional<Way> const& way) {
   if (!way) return "does not fit";
-  std::array<char, 128> text{};
-  std::snprintf(text.data(), text.size(), "%12s %7.2f %8.0f %9.3g", mesh_text(*way).c_str(), way->bytes / gib,
-                way->seconds * 1e3, way->samples);
+  std::array<char, 160> text{};
+  std::snprintf(text.data(), text.size(), "%14s %8s %8s %9s", mesh_text(*way).c_str(), figure(way->bytes / gib).c_str(),
+                figure(way->seconds * 1e3).c_str(), figure(way->samples).c_str());
   return text.data();
 }
 

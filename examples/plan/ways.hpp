@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
+#include <array>
 #include <dchag/dchag.hpp>
 #include <dchag/planning/plan.hpp>
 #include <dchag/planning/published.hpp>
 #include <dchag/planning/time.hpp>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,12 +31,16 @@ struct Way {
   int data() const { return ranks / (shape.model * shape.shard); }
 };
 
-/// Meshes on which heads and ranks can be divided: powers of two along the model and the shard axis, at most 64.
+/// Meshes that are tried: model axes of up to 64 ranks that divide heads and job, shard axes of powers of two, or of
+/// all ranks that are left, up to 64.
 inline std::vector<dchag::MeshShape> meshes(Scenario const& scenario, int ranks) {
   std::vector<dchag::MeshShape> all;
-  for (int model = 1; model <= 64 && ranks % model == 0; model *= 2) {
-    if (scenario.heads % model != 0) break;
-    for (int shard = 1; shard <= 64 && ranks / model % shard == 0; shard *= 2) all.push_back({model, shard});
+  for (int model = 1; model <= std::min(64, ranks); ++model) {
+    if (ranks % model != 0 || scenario.heads % model != 0) continue;
+    int const rest = ranks / model;
+    int shard = 1;
+    for (; shard <= 64 && rest % shard == 0; shard *= 2) all.push_back({model, shard});
+    if (rest <= 64 && shard <= rest) all.push_back({model, rest});
   }
   return all;
 }
@@ -126,27 +132,33 @@ class Published final : public Method {
   dchag::PublishedMethod method_;
 };
 
-/// The library: flat cross-attention over all channels, the function of plain tensor parallelism, merged over the ranks
-/// in the cheapest order of evaluation, blocks computed again.
-class Library final : public Method {
+/// Plans of the library, each made once: flat cross-attention over all channels, the function of plain tensor
+/// parallelism, merged over the ranks in the cheapest order of evaluation, blocks computed again.
+class LibraryPlans {
  public:
-  Library(dchag::Machine machine, dchag::Numbers numbers) : machine_(std::move(machine)), numbers_(numbers) {}
+  explicit LibraryPlans(dchag::Machine machine) : machine_(std::move(machine)) {}
 
-  std::string name() const override {
-    return numbers_ == dchag::Numbers::mixed ? "dchag, if in bfloat16" : "dchag, float";
-  }
+  dchag::Machine const& machine() const { return machine_; }
 
-  std::optional<Way> on(Scenario const& scenario, int ranks, dchag::MeshShape shape) const override {
-    auto tensor = way<dchag::Tensor>("Tensor", scenario, ranks, shape);
-    if (shape.model == 1) return tensor;
-    auto sequence = way<dchag::TensorSequence>("TensorSequence", scenario, ranks, shape);
-    if (!tensor || !sequence) return tensor ? tensor : sequence;
-    return sequence->fits && (!tensor->fits || sequence->samples > tensor->samples) ? sequence : tensor;
+  /// In float and in mixed precision; nothing where the machine knows no rate of it or the mesh does not divide the
+  /// model.
+  using Ways = std::array<std::optional<Way>, 2>;
+  Ways const& ways(Scenario const& scenario, int ranks, dchag::MeshShape shape) {
+    Scenario keyed = scenario;
+    keyed.ranks = ranks;
+    std::string const key = dchag::Json(dchag::Json::Array{keyed.json(), shape.model, shape.shard}).dump();
+    auto const [place, fresh] = made_.try_emplace(key);
+    if (fresh && scenario.channels >= shape.model) {
+      add<dchag::Tensor>("Tensor", scenario, ranks, shape, place->second);
+      if (shape.model > 1) add<dchag::TensorSequence>("TensorSequence", scenario, ranks, shape, place->second);
+    }
+    return place->second;
   }
 
  private:
+  /// Plans with one strategy, and keeps it where it is the better: fitting, then faster.
   template <class Strategy>
-  std::optional<Way> way(char const* label, Scenario const& s, int ranks, dchag::MeshShape shape) const {
+  void add(char const* label, Scenario const& s, int ranks, dchag::MeshShape shape, Ways& ways) const {
     using Model = dchag::Forecaster<dchag::Tree<dchag::CrossAttention<1>>, dchag::Join<dchag::Merge>,
                                     dchag::Parallel<Strategy, dchag::FullShard>, dchag::Recompute<dchag::Blocks>>;
     dchag::ForecasterConfig const config{.channels = s.channels,
@@ -158,23 +170,28 @@ class Library final : public Method {
                                          .heads = s.heads,
                                          .depth = s.depth,
                                          .decoder_depth = 2};
-    if (s.channels < shape.model) return std::nullopt;
     dchag::PlannedStep const step{.images = s.batch};
-    dchag::Plan plan = dchag::plan<Model>(dchag::Mesh::planned(ranks, shape), config, step);
-    if (numbers_ == dchag::Numbers::mixed) plan = dchag::mixed(std::move(plan));
+    dchag::Plan const plan = dchag::plan<Model>(dchag::Mesh::planned(ranks, shape), config, step);
+    auto const offer = [&](dchag::Plan const& offered, std::optional<Way>& best) {
+      Way way = judge(label, offered, ranks, shape);
+      bool const better = !best || (way.fits && (!best->fits || way.samples > best->samples));
+      if (better) best = std::move(way);
+    };
+    offer(plan, ways[0]);
+    if (machine_.bfloat16_rate > 0) offer(dchag::mixed(plan), ways[1]);
+  }
+
+  Way judge(char const* label, dchag::Plan const& plan, int ranks, dchag::MeshShape shape) const {
     dchag::PlannedTime const time = dchag::planned_time(plan, machine_);
     Way way{ranks, shape, label};
     way.bytes = static_cast<double>(plan.memory.total());
     way.seconds = time.step * waiting(ranks);
     way.samples = static_cast<double>(plan.images()) / way.seconds;
     way.fits = way.bytes <= 0.9 * machine_.memory;
-    way.parts = dchag::Json::Object{{"plan", to_json(plan)},
-                                    {"seconds", dchag::Json::Object{{"products", time.products},
-                                                                    {"loops", time.loops},
-                                                                    {"communication", time.communication},
-                                                                    {"without_overlap", time.without_overlap},
-                                                                    {"with_overlap", time.with_overlap},
-                                                                    {"waiting", way.seconds - time.step}}}};
+    dchag::Json::Object seconds{{"products", time.products},           {"loops", time.loops},
+                                {"communication", time.communication}, {"without_overlap", time.without_overlap},
+                                {"with_overlap", time.with_overlap},   {"waiting", way.seconds - time.step}};
+    way.parts = dchag::Json::Object{{"plan", to_json(plan)}, {"seconds", std::move(seconds)}};
     return way;
   }
 
@@ -186,6 +203,24 @@ class Library final : public Method {
   }
 
   dchag::Machine machine_;
+  std::map<std::string, Ways> made_;
+};
+
+/// The library, in the numbers of its models or as if in mixed precision.
+class Library final : public Method {
+ public:
+  Library(std::shared_ptr<LibraryPlans> plans, dchag::Numbers numbers) : plans_(std::move(plans)), numbers_(numbers) {}
+
+  std::string name() const override { return mixed() ? "dchag, if in bfloat16" : "dchag, float"; }
+
+  std::optional<Way> on(Scenario const& scenario, int ranks, dchag::MeshShape shape) const override {
+    return plans_->ways(scenario, ranks, shape)[mixed() ? 1 : 0];
+  }
+
+ private:
+  bool mixed() const { return numbers_ == dchag::Numbers::mixed; }
+
+  std::shared_ptr<LibraryPlans> plans_;
   dchag::Numbers numbers_;
 };
 

@@ -66,7 +66,7 @@ struct Tick {
 /// where there is room.
 inline std::vector<Tick> logarithmic_ticks(double low, double high, double wanted) {
   double const first = std::floor(low + 1e-9), last = std::floor(high + 1e-9), decades = std::max(high - low, 1e-9);
-  bool const between = 3 * decades <= std::max(wanted, 1.0);
+  bool const between = 2 * decades <= std::max(wanted, 1.0);
   double const stride = std::max(1.0, std::ceil(decades / std::max(wanted, 1.0)));
   std::vector<Tick> ticks;
   for (double decade = first; decade <= last && ticks.size() < 100; decade += stride) {
