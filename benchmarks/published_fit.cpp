@@ -18,8 +18,8 @@ struct Constant {
   double least;  // no better than the hardware can do
 };
 
-// No rate beyond what the hardware can do: products at 120 of 191 TFLOP/s (bf16), collectives at what the artifact's
-// runs that do nothing but gather tokens attain at best: 77 GB/s a die within a node, 45 GB/s over nodes.
+// No rate beyond what the hardware can do: products at 120 of 191 TFLOP/s (bf16), collectives at 77 GB/s a die within a
+// node and 45 GB/s over two. The artifact's runs that do nothing but gather tokens attain 56 to 70 and 26 to 27 GB/s.
 constexpr Constant constants[] = {{"token_byte", &PublishedMachine::token_byte, 0},
                                   {"channel", &PublishedMachine::channel, 0},
                                   {"product", &PublishedMachine::product, 2 / 120e12},
