@@ -33,43 +33,44 @@ constexpr Constant constants[] = {{"token_byte", &PublishedMachine::token_byte, 
                                   {"hop", &PublishedMachine::hop, 0},
                                   {"step", &PublishedMachine::step, 0}};
 
-/// A machine that takes no time but what is not fitted.
+constexpr Constant of_reserved[] = {{"reserved_parameter", &PublishedMachine::reserved_parameter, 0},
+                                    {"reserved_tokens", &PublishedMachine::reserved_tokens, 0},
+                                    {"reserved_gib", &PublishedMachine::reserved_gib, 0}};
+
+/// A machine that takes no time but what is not fitted, and reserves no memory.
 PublishedMachine free_machine() {
   PublishedMachine machine;
   for (Constant const& constant : constants) machine.*constant.value = 0;
+  for (Constant const& constant : of_reserved) machine.*constant.value = 0;
   machine.node = machine.near_stall = machine.far_stall = 0;
   return machine;
 }
 
-/// Least squares of relative errors under lower bounds, by turns over the constants: the time is linear in each.
-void fit(std::vector<PublishedMeasurement> const& runs, PublishedMachine& machine) {
-  constexpr std::size_t count = std::size(constants);
-  std::vector<std::vector<double>> column(count);
-  std::vector<double> rest(runs.size());  // what is left of a relative time of 1
-  std::vector<double> weight(runs.size());
-  auto const relative = [&](std::size_t r, PublishedMachine const& at) {
-    return PublishedProfile(runs[r].run, at).seconds().all() / runs[r].seconds();
-  };
-  PublishedMachine const start = free_machine();
-  for (std::size_t r = 0; r < runs.size(); ++r) {
-    weight[r] = runs[r].run.whole() ? 1 : 0.25;
-    rest[r] = 1 - relative(r, start);
-  }
-  for (std::size_t k = 0; k < count; ++k) {
-    for (std::size_t r = 0; r < runs.size(); ++r) {
-      PublishedMachine unit = start;
+/// Least squares of weighted relative errors under lower bounds, by turns over the constants; what is predicted must be
+/// linear in each: predict(measured, machine) over what was measured.
+template <std::size_t Count, class Predict>
+void fit(std::vector<PublishedMeasurement> const& runs, Constant const (&constants)[Count], Predict const& predict,
+         PublishedMachine& machine) {
+  std::vector<double> rest, weight;  // what is left of a relative value of 1
+  std::vector<std::vector<double>> column(Count);
+  for (PublishedMeasurement const& measured : runs) {
+    double const start = predict(measured, machine);
+    rest.push_back(1 - start);
+    weight.push_back(measured.run.whole() ? 1 : 0.25);
+    for (std::size_t k = 0; k < Count; ++k) {
+      PublishedMachine unit = machine;
       unit.*constants[k].value = 1;
-      column[k].push_back(relative(r, unit) - relative(r, start));
+      column[k].push_back(predict(measured, unit) - start);
     }
   }
-  std::vector<double> value(count, 0);
+  std::vector<double> value(Count, 0);
   auto const move = [&](std::size_t k, double to) {
     for (std::size_t r = 0; r < runs.size(); ++r) rest[r] -= (to - value[k]) * column[k][r];
     value[k] = to;
   };
-  for (std::size_t k = 0; k < count; ++k) move(k, constants[k].least);
+  for (std::size_t k = 0; k < Count; ++k) move(k, constants[k].least);
   for (int turn = 0; turn < 20000; ++turn) {
-    for (std::size_t k = 0; k < count; ++k) {
+    for (std::size_t k = 0; k < Count; ++k) {
       double along = 0, square = 0;
       for (std::size_t r = 0; r < runs.size(); ++r) {
         along += weight[r] * column[k][r] * rest[r];
@@ -78,7 +79,7 @@ void fit(std::vector<PublishedMeasurement> const& runs, PublishedMachine& machin
       if (square > 0) move(k, std::max(constants[k].least, value[k] + along / square));
     }
   }
-  for (std::size_t k = 0; k < count; ++k) machine.*constants[k].value = value[k];
+  for (std::size_t k = 0; k < Count; ++k) machine.*constants[k].value = value[k];
 }
 
 /// What a node more adds to a step: least squares over the fitted runs on several nodes that do not stall.
@@ -134,20 +135,34 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     auto const runs = read_published_runs(table);
-    std::vector<PublishedMeasurement> steady, several_nodes, one_node;
+    std::vector<PublishedMeasurement> steady, several_nodes, one_node, roomy;
     for (auto const& measured : runs) {
       if (!fitted(measured)) continue;
       if (measured.run.ranks() <= 8) one_node.push_back(measured);
       if (measured.run.masked > 0) several_nodes.push_back(measured);
       if (measured.run.masked == 0 && measured.retries == 0) steady.push_back(measured);
+      if (measured.run.whole() && measured.retries == 0) roomy.push_back(measured);
     }
     PublishedMachine machine = free_machine();
-    fit(steady, machine);
+    fit(
+        steady, constants,
+        [](auto const& measured, auto const& at) {
+          return PublishedProfile(measured.run, at).seconds().all() / measured.seconds();
+        },
+        machine);
     fit_waiting(several_nodes, machine);
     fit_stall(several_nodes, true, machine);
     fit_stall(one_node, false, machine);
+    fit(
+        roomy, of_reserved,
+        [](auto const& measured, PublishedMachine at) {
+          at.memory = 1e15;  // as if there were no end of it
+          return PublishedProfile(measured.run, at).reserved() / measured.reserved;
+        },
+        machine);
     std::printf("%zu runs fitted, %zu more for waiting and stalls\n", steady.size(), several_nodes.size());
     for (Constant const& constant : constants) std::printf("%s = %.3g\n", constant.name, machine.*constant.value);
+    for (Constant const& constant : of_reserved) std::printf("%s = %.2g\n", constant.name, machine.*constant.value);
     std::printf("node = %.2g\nnear_stall = %.2g\nfar_stall = %.2g\n", machine.node, machine.near_stall,
                 machine.far_stall);
     print_errors(runs, machine);

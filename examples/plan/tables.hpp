@@ -123,10 +123,8 @@ inline dchag::Json print_published(Scenario scenario, Methods const& methods) {
       Measured const measured = m < row.measured.size() ? row.measured[m] : Measured{};
       std::string const title = m == 0 ? std::string(row.name) + ", " + std::to_string(row.channels) + " channels" : "";
       std::string memory, speed;
-      if (way && way->fits) {
-        memory = with_measured(way->bytes / gib, measured.gib, 1);
-        speed = with_measured(way->samples, measured.samples, 2);
-      }
+      if (way) memory = with_measured(way->bytes / gib, measured.gib, 1);
+      if (way) speed = way->fits ? with_measured(way->samples, measured.samples, 2) : "does not fit";
       std::printf("%-17s %-28s %7s %20s %24s\n", title.c_str(), method.name().c_str(),
                   fewest ? std::to_string(fewest->ranks).c_str() : "> 1024", memory.c_str(), speed.c_str());
       dchag::Json::Object answer{{"method", method.name()}, {"fewest", way_json(fewest)}, {"on_16", way_json(way)}};

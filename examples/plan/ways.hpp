@@ -123,6 +123,7 @@ class Published final : public Method {
                                                                     {"overhead", time.overhead},
                                                                     {"waiting", time.waiting},
                                                                     {"stall", time.stall}}},
+                                    {"reserved", profile.reserved()},
                                     {"multiply_adds", profile.work().all()},
                                     {"teraflops", profile.teraflops()}};
     return way;

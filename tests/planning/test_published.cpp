@@ -84,6 +84,17 @@ TEST_CASE("published: allocated memory of whole models and of their parts") {
   parts.print("allocated, parts of models");
 }
 
+TEST_CASE("published: reserved memory, and its ratios, of the runs that nothing was fitted to") {
+  Errors reserved;
+  for (PublishedMeasurement const& measured : published_runs()) {
+    if (!measured.run.whole() || fitted(measured)) continue;
+    reserved.add(measured.run, PublishedProfile(measured.run).reserved(), measured.reserved);
+  }
+  CHECK(reserved.median() < 0.10);
+  CHECK(reserved.worst() < 0.20);
+  reserved.print("reserved, held out");
+}
+
 TEST_CASE("published: time a step of the runs that no rate was fitted to") {
   std::map<std::string, Errors> by_method;
   Errors held_out;
