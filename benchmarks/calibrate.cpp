@@ -164,6 +164,7 @@ Machine calibrated(Communicator const& world, Options const& options) {
   machine.launch = watch.seconds([&] { one_thing(context, one.data()); });
   machine.node = link_of(context, node);
   machine.network = world.size() > node.size() ? link_of(context, world) : machine.node;
+  machine.device = !on_host<Device>;
   machine.overlaps = !on_host<Device>;  // MPI moves data in its calls alone, where no other thread does
   machine.source = "benchmark_calibrate: " + std::to_string(world.size()) + " ranks, " + Device::name() + " x " +
                    std::to_string(context.space().concurrency());

@@ -48,7 +48,7 @@ TEST_CASE("a planned step has the bytes and the traffic of the step that runs: l
   check_autoencoder<Tree<CrossAttention<2>, Linear<1>>, Join<Merge>, Parallel<Sequence, Unsharded>>(5);
   check_forecaster<Tree<CrossAttention<1>>, Partition<Strided>, Parallel<Sequence, FullShard>>(6);
   check_autoencoder<Tree<CrossAttention<24>, CrossAttention<1>>, Join<Gather>, Parallel<TensorSequence, GradientShard>>(
-      7, 24);
+      7, 24, 24);
   check_forecaster<Tree<CrossAttention<3>, CrossAttention<1>>, Parallel<TensorSequence, FullShard>, Recompute<Blocks>>(
       8);
 }

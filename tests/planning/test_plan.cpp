@@ -28,20 +28,22 @@ TEST_CASE("a plan allocates next to nothing, whatever the size of the model and 
                           .depth = 32,
                           .decoder_depth = 1};
   allocated_bytes = 0;
+  Kokkos::Timer const timer;
   Kokkos::Tools::Experimental::set_allocate_data_callback(
       [](Kokkos_Profiling_SpaceHandle, char const*, void const*, std::uint64_t bytes) { allocated_bytes += bytes; });
   using Model = Planned<Tree<Linear<16>, CrossAttention<1>>, Parallel<Tensor, FullShard>, Recompute<Blocks>>;
   Plan const plan = dchag::plan<Model>(Mesh::planned(10240, {.model = 16, .shard = 16}), config, {.images = 2});
   Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
+  CHECK(timer.seconds() < 5);
   CHECK(allocated_bytes < 100'000);
   CHECK(plan.data == 40);
   CHECK(plan.images() == 2 * 640);
   CHECK(plan.elements > 25e9);
   CHECK(plan.elements < 27e9);
-  // 16 bytes a parameter that is divided among 256 ranks, and little more for those that not all of them divide.
+  // 16 bytes a parameter that is divided among 256 ranks; the last unit of the tree and the head are among 16 alone.
   double const state = static_cast<double>(plan.memory.parameters + plan.memory.gradients + plan.memory.optimizer);
   CHECK(state > 16 * plan.elements / 256);
-  CHECK(state < 1.1 * 16 * plan.elements / 256);
+  CHECK(state < 1.25 * 16 * plan.elements / 256);
 }
 
 TEST_CASE("a plan counts the multiply-adds of the products") {
@@ -63,6 +65,18 @@ TEST_CASE("recomputing blocks keeps less and multiplies more") {
              again = plan<Planned<Recompute<Blocks>>>(Mesh(), config, {.images = 4});
   CHECK(again.memory.activations < keeps.memory.activations / 2);
   CHECK(again.product_multiply_adds() > 1.1 * keeps.product_multiply_adds());
+}
+
+TEST_CASE("a step of a device has larger pieces, of the same work") {
+  auto config = planned_config();
+  config.height = config.width = 64;
+  using Model = Planned<Tree<CrossAttention<1>>, Evaluate<TokenSpace>>;
+  Plan const host = plan<Model>(Mesh(), config, {.images = 4}),
+             device = plan<Model>(Mesh(), config, {.images = 4, .device = true});
+  CHECK(device.product_multiply_adds() == doctest::Approx(host.product_multiply_adds()).epsilon(0.02));
+  CHECK(device.memory.workspace > 2 * host.memory.workspace);
+  CHECK(device.work.items().size() < host.work.items().size() / 4);
+  CHECK(plan<Model>(Mesh(), config, {.images = 4}).memory.total() == host.memory.total());
 }
 
 TEST_CASE("strategies of the shard axis divide what they say") {

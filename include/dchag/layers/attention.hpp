@@ -4,17 +4,14 @@
 #include <cmath>
 #include <dchag/core/error.hpp>
 #include <dchag/core/math.hpp>
+#include <dchag/core/pieces.hpp>
 #include <dchag/layers/rows.hpp>
 #include <dchag/linalg/gemm.hpp>
 
 namespace dchag::layers {
 
-/// Bytes that the attention weights of one tile may take: what stays in cache on the host, what fills a device.
-template <class Space>
-inline constexpr Index attention_tile_bytes = on_host<Space> ? Index{1} << 20 : Index{1} << 26;
-
 /// The tiles that attention works through: some (image, head) pairs at a time, for some queries at a time, so that the
-/// weights in flight fit attention_tile_bytes whatever the number of locations (but at least one query of one pair).
+/// weights in flight fit Pieces::attention_bytes whatever the number of locations (but at least one query of one pair).
 template <class T, class Space>
 struct AttentionTiles {
   Index images, heads;              // of one tile: whole images, or some heads of one image
@@ -22,9 +19,10 @@ struct AttentionTiles {
 
   AttentionTiles(Context<Space> const& context, Index all_images, Index all_heads, Index all_queries, Index all_keys)
       : keys(all_keys) {
-    row_stride = round_up(std::max<Index>(keys, 1), lane_count<T, Space>);
-    Index const rows = std::max<Index>(1, attention_tile_bytes<Space> / (row_stride * static_cast<Index>(sizeof(T))));
-    Index const workers = on_host<Space> ? context.space().concurrency() : 1;
+    Pieces const pieces = Pieces::of<Space>();
+    row_stride = round_up(std::max<Index>(keys, 1), pieces.lanes<T, Space>());
+    Index const rows = std::max<Index>(1, pieces.attention_bytes / (row_stride * static_cast<Index>(sizeof(T))));
+    Index const workers = pieces.host ? context.space().concurrency() : 1;
     Index const pairs =
         std::clamp<Index>(rows / std::max<Index>(all_queries, 1), std::min(workers, rows), all_images * all_heads);
     heads = std::min(pairs, all_heads);

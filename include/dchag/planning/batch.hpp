@@ -14,6 +14,9 @@ struct PlannedStep {
   Index leads = 1;       // forecasts of an image, where the model makes forecasts
   Index accumulate = 1;  // batches of a step
   bool clip = true;      // gradients by their norm
+  // On GPUs: temporaries and kernels are as large as there, whatever space the model is compiled for. A model that is
+  // compiled for a GPU is planned so in any case.
+  bool device = false;
 
   /// Throws where a number makes no sense.
   void check() const {

@@ -38,6 +38,7 @@ struct Machine {
   Link node, network;          // between ranks of a node, and of different ones
   int ranks_a_node = 1;        // that have a device, or cores, of their own
   int nodes = 0;               // that there are; zero: as many as are asked for
+  bool device = true;          // a rank has a GPU, not cores
   bool overlaps = true;        // a collective that was started goes on while kernels run
 
   /// Throws where a figure makes no sense, naming it.
@@ -85,6 +86,7 @@ struct Machine {
     }
     fields.emplace_back("ranks_a_node", ranks_a_node);
     fields.emplace_back("nodes", nodes);
+    fields.emplace_back("device", device);
     fields.emplace_back("overlaps", overlaps);
     return fields;
   }
@@ -104,6 +106,7 @@ struct Machine {
     }
     machine.ranks_a_node = json.get<int>("ranks_a_node");
     machine.nodes = json.get<int>("nodes", 0);
+    machine.device = json.get<bool>("device", true);
     machine.overlaps = json.get<bool>("overlaps", true);
     Json const known = machine.json();
     for (auto const& [field, value] : json.object("machine"))

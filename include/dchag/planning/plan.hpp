@@ -135,6 +135,7 @@ Plan plan(Model& model, typename Model::Batch const& batch, PlannedStep const& s
   plan.scalar = sizeof(typename Model::Scalar);
   for (auto const& parameter : parameters.all()) plan.elements += static_cast<double>(parameter.whole_size());
 
+  Pieces::PlanDevice const pieces(step.device);
   Communicator const* const axes[] = {&mesh.world(), &mesh.model(), &mesh.shard(), &mesh.data(), &mesh.replicas()};
   for (Communicator const* axis : axes) axis->reset_traffic();
   Trainer<Model> trainer(model, {}, {}, {.clip = step.clip ? 1.0 : 0.0, .accumulate = step.accumulate});

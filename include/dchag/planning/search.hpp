@@ -152,12 +152,16 @@ class Search {
 
   void try_mesh(Candidate const& candidate, int ranks, MeshShape shape) {
     Index const replicas = ranks / shape.model;
-    Choice choice{candidate.label, ranks, shape};
+    Choice choice;
+    choice.label = candidate.label;
+    choice.ranks = ranks;
+    choice.shape = shape;
     if (options_.images % replicas != 0) return;
     Index const each = options_.images / replicas;
     for (Index accumulate = 1; accumulate <= each; ++accumulate) {
       if (each % accumulate != 0) continue;
-      choice.step = {each / accumulate, options_.leads, accumulate};
+      choice.step = {
+          .images = each / accumulate, .leads = options_.leads, .accumulate = accumulate, .device = machine_.device};
       if (try_step(candidate, choice) || misses_whatever_the_batch(choice)) return;
     }
   }

@@ -73,7 +73,8 @@ inline double kernel_seconds(Machine const& machine, Plan const& plan, WorkItem 
                       : mixed            ? machine.bfloat16_rate
                       : plan.scalar == 8 ? machine.double_rate
                                          : machine.float_rate;
-  return machine.launch + std::max(moving, item.multiply_adds / rate);
+  double const launches = product && machine.device ? static_cast<double>(item.count) : 1;  // see linalg::batched_gemm
+  return launches * machine.launch + std::max(moving, item.multiply_adds / rate);
 }
 
 }  // namespace detail
