@@ -171,7 +171,7 @@ class LibraryPlans {
                                          .heads = s.heads,
                                          .depth = s.depth,
                                          .decoder_depth = 2};
-    dchag::PlannedStep const step{.images = s.batch};
+    dchag::PlannedStep const step{.images = s.batch, .device = machine_.device};
     dchag::Plan const plan = dchag::plan<Model>(dchag::Mesh::planned(ranks, shape), config, step);
     auto const offer = [&](dchag::Plan const& offered, std::optional<Way>& best) {
       Way way = judge(label, offered, ranks, shape);
