@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <dchag/planning/published.hpp>
 #include <dchag/planning/published_table.hpp>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <tuple>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "folder.hpp"
+#include "io/scratch.hpp"
 
 // The runs of tests/planning/published_runs.csv: read off the logs in the artifact of arXiv 2506.21411, medians where a
 // run was repeated.
@@ -173,6 +176,30 @@ TEST_CASE("published: the components at the peak add up to it, and each moment h
     CHECK(bytes->parameters == profile.parameters().rank() / 2 * 4);
   }
   CHECK(memory.update.optimizer == profile.parameters().rank() / 2 * 12);
+}
+
+TEST_CASE("published: a table that cannot be read is refused by line and column") {
+  Scratch const scratch;
+  std::filesystem::path const table = scratch / "runs.csv";
+  std::ifstream original(folder() + "/planning/published_runs.csv");
+  std::string names, row;
+  std::getline(original, names);
+  std::getline(original, row);
+  auto const message = [&](std::string const& text) {
+    std::ofstream(table) << text;
+    try {
+      read_published_runs(table);
+    } catch (Error const& error) {
+      return std::string(error.what()).substr(table.string().size());
+    }
+    return std::string();
+  };
+  CHECK(message(names + "\n" + row + "\n").empty());
+  CHECK(message("") == ": is empty");
+  CHECK(message(names + "\n" + row + ",1\n").starts_with(" line 2: 22 fields, but 21 columns"));
+  CHECK(message(names + "\n" + row + "\nx" + row + "\n").starts_with(" line 3: arch = xorbit is not known"));
+  CHECK(message("arch,D\norbit,2048\n") == " line 2: column units is missing");
+  CHECK(message("arch,units\norbit,1.5\n") == " line 2: units = 1.5 is not a number");
 }
 
 TEST_CASE("published: what the code cannot run is refused by the name of the field") {
