@@ -4,12 +4,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<'END'
-usage: cmake/run.sh [hyperspectral | weather | in_situ] [--ranks N] [-- argument...]
+usage: cmake/run.sh [hyperspectral | weather | in_situ | plan] [--ranks N] [-- argument...]
 Builds and runs an example; the arguments after -- are the example's own (-- --help lists them). OMP_NUM_THREADS and
 OMP_PROC_BIND are respected where set.
   hyperspectral  examples/hyperspectral_autoencoder on the Indian Pines scene (the default)
   weather        examples/weather_forecast on monthly sea-surface temperatures, 1979 to 2013
   in_situ        examples/in_situ, a solver that trains a forecaster of itself while it runs
+  plan           examples/plan, what training needs before it is run: GPUs, memory, time
   --ranks N      started by mpirun on N ranks, the cores divided among them; the example's --model-ranks and
                  --shard-ranks say what they do: cmake/run.sh --ranks 4 -- --model-ranks 2 --shard-ranks 2
 END
@@ -19,7 +20,7 @@ job=hyperspectral ranks=
 while (($#)); do
   case $1 in
     -h | --help) usage; exit 0 ;;
-    hyperspectral | weather | in_situ) job=$1 ;;
+    hyperspectral | weather | in_situ | plan) job=$1 ;;
     --ranks)
       [[ ${2:-} =~ ^[1-9][0-9]{0,5}$ ]] || { usage >&2; die "--ranks '${2:-}': give a number of ranks, 1 or more"; }
       ranks=$2
@@ -45,8 +46,8 @@ case $job in
     data=$(bash "$dchag_root/cmake/data.sh" sea_surface | tail -n 1)
     arguments=(--data "$data")
     ;;
-  in_situ)
-    program=in_situ
+  in_situ | plan)
+    program=$job
     arguments=()
     ;;
 esac

@@ -1,7 +1,8 @@
 #pragma once
 
 // Everything that a user of the library needs. What reads and draws data (io/npy.hpp, io/batches.hpp, io/netcdf.hpp,
-// io/raster.hpp, models/raster_scene.hpp, io/picture.hpp, io/plot.hpp) and testing/ are included by whoever wants them.
+// io/raster.hpp, models/raster_scene.hpp, io/picture.hpp, io/plot.hpp), planning/ and testing/ are included by whoever
+// wants them.
 #include <dchag/channels/channel_dropout.hpp>
 #include <dchag/io/batch_order.hpp>
 #include <dchag/io/channel_catalog.hpp>

@@ -49,7 +49,7 @@ TEST_CASE("chunks are of nearly one size and fit the caches") {
   Index const each = 10000;
   for (Index channels : {1, 5, 104, 105, 500}) {
     Index const chunk = chunk_channels<float, Space>(channels, each), chunks = ceil_div(channels, chunk);
-    CHECK(chunk * each * 4 <= chunk_bytes<Space>);
+    CHECK(chunk * each * 4 <= Pieces::of<Space>().chunk_bytes);
     CHECK(chunks * chunk - channels < chunks);
   }
   CHECK(chunk_channels<float, Space>(3, Index{1} << 40) == 1);

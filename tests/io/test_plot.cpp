@@ -35,6 +35,38 @@ TEST_CASE("ticks are round numbers inside the range, told apart by their text") 
   CHECK(detail::Ticks(-1, 1, 4).text(-0.0) == "0.0");
 }
 
+TEST_CASE("ticks of a logarithmic axis are powers of ten, with their doubles and fives where there is room") {
+  auto const texts = [](double low, double high, double wanted) {
+    std::string all;
+    for (detail::Tick const& tick : detail::logarithmic_ticks(low, high, wanted)) all += tick.text + " ";
+    return all;
+  };
+  CHECK(texts(0, 4.01, 6) == "1 10 100 1000 10000 ");
+  CHECK(texts(1.2, 3.61, 8) == "20 50 100 200 500 1000 2000 ");
+  CHECK(texts(-2, 1, 4) == "0.01 0.1 1 10 ");
+  CHECK(texts(0, 12, 4) == "1 1000 1e+06 1e+09 1e+12 ");
+  CHECK(detail::logarithmic_ticks(0.2, 0.4, 6).front().place == doctest::Approx(std::log10(2.0)));
+}
+
+TEST_CASE("on logarithmic axes equal factors are equal ways, and what is not positive interrupts a curve") {
+  auto const plotted = [](std::vector<double> y) {
+    Plot plot("", "", "");
+    plot.scales(Scale::logarithmic, Scale::logarithmic).add({"", {1, 10, 100}, std::move(y), red});
+    return plot.draw(600, 400);
+  };
+  auto const row = [](Picture const& picture, int column) {
+    int y = 0;
+    while (y < picture.height() && picture.at(column, y) != red) ++y;
+    return y;
+  };
+  // One factor of ten up to the middle of the axis, three behind it.
+  Picture const bent = plotted({1, 10, 10000});
+  int const before = row(bent, 200) - row(bent, 260), behind = row(bent, 400) - row(bent, 460);
+  CHECK(before > 10);
+  CHECK(std::abs(3 * before - behind) <= 6);
+  CHECK(count(plotted({1, -1, 10000}), red) == 0);
+}
+
 TEST_CASE("a curve crosses the plot, a dashed one with less ink, and stops where it is not finite") {
   std::vector<double> x, y;
   for (int i = 0; i <= 100; ++i) {

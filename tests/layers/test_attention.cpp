@@ -124,7 +124,7 @@ TEST_CASE("attention needs no buffer that grows with the square of the locations
   Index const images = 2, heads = 8, size = 16;
   for (Index locations : {2048, 4096, 8192}) {
     std::size_t const kept = static_cast<std::size_t>(images * heads * locations) * sizeof(float);
-    std::size_t const tile = static_cast<std::size_t>(dchag::layers::attention_tile_bytes<Space>);
+    std::size_t const tile = static_cast<std::size_t>(dchag::Pieces::of<Space>().attention_bytes);
     CHECK(peak_bytes(images, heads, locations, size) <= kept + 2 * tile + 4096);
   }
 }

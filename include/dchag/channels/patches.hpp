@@ -74,7 +74,8 @@ void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, p = grid.patch, pixels = grid.pixels();
   Index const channels = grid.channels, width = grid.width, plane = grid.height * grid.width;
   context.loop(
-      "dchag::channels::gather_patches", ceil_div(channels, together) * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::gather_patches", ceil_div(channels, together) * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const first = item % blocks * lanes, begin = item / blocks * together;
         Index const end = Kokkos::min(channels, begin + together);
         for (int lane = 0; lane < lanes; ++lane) {
@@ -88,7 +89,8 @@ void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling
               for (Index x = 0; x < p; ++x, to += pitch) *to = zero ? T{0} : from[x];
           }
         }
-      });
+      },
+      moves<T>(2 * channels * pixels * tiling.width));
 }
 
 /// tokens[n, e] = tiled[tile, e, n] for the rows that are not padding, plus what `extra(n, e)` answers.
@@ -98,12 +100,14 @@ void rows_from_tiles(Context<Space> const& context, Tiling const& tiling, Index 
   constexpr Index side = 16;
   Index const across = ceil_div(embed, side), pitch = tiling.pitch, width = tiling.width, rows = tiling.rows;
   context.loop(
-      "dchag::channels::rows_from_tiles", ceil_div(rows, side) * across, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::rows_from_tiles", ceil_div(rows, side) * across,
+      KOKKOS_LAMBDA(Index item) {
         Index const first = item / across * side, begin = item % across * side;
         for (Index n = first; n < Kokkos::min(first + side, rows); ++n)
           for (Index e = begin; e < Kokkos::min(begin + side, embed); ++e)
             tokens[n * embed + e] = tiled[(n / width * embed + e) * pitch + n % width] + extra(n, e);
-      });
+      },
+      moves<T>(2 * rows * embed));
 }
 
 /// The transpose of rows_from_tiles: tiled[tile, e, n] = gradient[n, e], zero for padding rows.
@@ -112,12 +116,14 @@ void tiles_from_rows(Context<Space> const& context, Tiling const& tiling, Index 
   constexpr Index side = 16;
   Index const across = ceil_div(embed, side), pitch = tiling.pitch, width = tiling.width, rows = tiling.rows;
   context.loop(
-      "dchag::channels::tiles_from_rows", ceil_div(tiling.tiles * width, side) * across, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::tiles_from_rows", ceil_div(tiling.tiles * width, side) * across,
+      KOKKOS_LAMBDA(Index item) {
         Index const first = item / across * side, begin = item % across * side;
         for (Index e = begin; e < Kokkos::min(begin + side, embed); ++e)
           for (Index n = first; n < Kokkos::min(first + side, tiling.tiles * width); ++n)
             tiled[(n / width * embed + e) * pitch + n % width] = n < rows ? gradient[n * embed + e] : T{0};
-      });
+      },
+      moves<T>(2 * tiling.tiles * width * embed));
 }
 
 }  // namespace dchag::channels

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <dchag/core/lanes.hpp>
+#include <dchag/core/pieces.hpp>
 #include <dchag/core/types.hpp>
 #include <dchag/linalg/matrix.hpp>
 
@@ -21,8 +22,9 @@ struct Tiling {
   /// For that many rows, or where there are several blocks for that many in each.
   template <class T, class Space>
   static Tiling of(Index rows, Index blocks = 1) {
-    constexpr Index lanes = on_host<Space> ? std::max(lane_count<T, Space>, 8) : 32;
-    Index const target = std::max<Index>((on_host<Space> ? 128 : 4096) / blocks, lanes);
+    Pieces const pieces = Pieces::of<Space>();
+    Index const lanes = pieces.host ? std::max<Index>(lane_count<T, Space>, 8) : 32;
+    Index const target = std::max<Index>(pieces.tile_rows / blocks, lanes);
     Tiling tiling;
     tiling.rows = rows * blocks;
     tiling.tiles = ceil_div(rows, target);
@@ -39,16 +41,11 @@ struct Tiling {
   Tiling of_block(Index block_rows) const { return {block_rows, tiles, block(), pitch, 1}; }
 };
 
-/// Bytes of temporaries that the loops over channels aim at: what the caches of a host hold, enough work to fill a
-/// device.
-template <class Space>
-inline constexpr Index chunk_bytes = on_host<Space> ? Index{4} << 20 : Index{256} << 20;
-
-/// Channels in a chunk when each takes that many elements: chunks of one size, or nearly, that fit chunk_bytes.
+/// Channels in a chunk when each takes that many elements: chunks of one size, or nearly, that fit Pieces::chunk_bytes.
 template <class T, class Space>
 Index chunk_channels(Index channels, Index elements_each) {
-  Index const fitting =
-      std::max<Index>(1, chunk_bytes<Space> / std::max<Index>(1, elements_each * static_cast<Index>(sizeof(T))));
+  Index const fitting = std::max<Index>(
+      1, Pieces::of<Space>().chunk_bytes / std::max<Index>(1, elements_each * static_cast<Index>(sizeof(T))));
   return ceil_div(std::max<Index>(channels, 1), ceil_div(std::max<Index>(channels, 1), fitting));
 }
 

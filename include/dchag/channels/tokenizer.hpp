@@ -64,7 +64,8 @@ class Tokenizer {
     T* const beta = beta_;
     T const *bias = bias_->values, *embedding = channel_embed_->values;
     context.loop(
-        "dchag::channels::beta", size, KOKKOS_LAMBDA(Index at) { beta[at] = bias[at] + embedding[at]; });
+        "dchag::channels::beta", size, KOKKOS_LAMBDA(Index at) { beta[at] = bias[at] + embedding[at]; },
+        moves<T>(3 * size));
     context.fill(reshape<T*, Space>(dbeta_, size), T{0});
   }
 
@@ -72,10 +73,12 @@ class Tokenizer {
     T *bias = bias_->gradients, *embedding = channel_embed_->gradients;
     T const* dbeta = dbeta_;
     context.loop(
-        "dchag::channels::dbeta", channels_ * embed_, KOKKOS_LAMBDA(Index at) {
+        "dchag::channels::dbeta", channels_ * embed_,
+        KOKKOS_LAMBDA(Index at) {
           bias[at] += dbeta[at];
           embedding[at] += dbeta[at];
-        });
+        },
+        moves<T>(5 * channels_ * embed_));
   }
 
   /// t[c, e, n] = sum_p W[c, e, p] x[c, p, n], without beta, for `count` channels from `first`; x and t start there.

@@ -1,36 +1,45 @@
 #pragma once
 
 #include <Kokkos_Profiling_ScopedRegion.hpp>
+#include <dchag/core/error.hpp>
 #include <dchag/core/types.hpp>
+#include <dchag/core/work.hpp>
 #include <dchag/core/workspace.hpp>
 
 namespace dchag {
 
 /// Where a step runs: an execution space instance and the workspace. Every kernel of the library is started through it,
-/// so that a context whose workspace only measures runs the same code over sizes alone.
+/// so that a context whose workspace only measures runs the same code over sizes alone. Such a context may have a Work,
+/// which is told what would have been done.
 template <class Space_>
 class Context {
  public:
   using Space = Space_;
 
   explicit Context(Workspace<Space>& workspace, Space const& space = Space()) : workspace_(&workspace), space_(space) {}
+  /// Throws where the workspace has storage.
+  Context(Workspace<Space>& workspace, Work& work, Space const& space = Space())
+      : workspace_(&workspace), work_(&work), space_(space) {
+    require(workspace.measuring(), "context: its workspace has storage: give a context with a Work one that measures");
+  }
 
   Space const& space() const { return space_; }
   Workspace<Space>& workspace() const { return *workspace_; }
   bool dry() const { return workspace_->measuring(); }
+  Work* work() const { return work_; }  // null: nobody is told
 
   /// body(i) for i in [0, count).
   template <class Body>
-  void loop(char const* label, Index count, Body const& body) const {
-    if (dry() || count == 0) return;
+  void loop(char const* label, Index count, Body const& body, LoopCost const& cost = {}) const {
+    if (tells(label, count, cost) || count == 0) return;
     Kokkos::parallel_for(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body);
   }
 
   /// body(i, sum&) for i in [0, count), the sum returned. Waits for the device. Zero where nothing runs.
   template <class T, class Body>
-  T sum(char const* label, Index count, Body const& body) const {
+  T sum(char const* label, Index count, Body const& body, LoopCost const& cost = {}) const {
     T total{};
-    if (!dry() && count > 0)
+    if (!tells(label, count, cost) && count > 0)
       Kokkos::parallel_reduce(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body,
                               total);
     return total;
@@ -38,8 +47,9 @@ class Context {
 
   /// body(team) for a league of teams, with the vector length and the bytes of team scratch (level 0) given.
   template <class Body>
-  void teams(char const* label, Index league, int vector_length, std::size_t scratch, Body const& body) const {
-    if (dry() || league == 0) return;
+  void teams(char const* label, Index league, int vector_length, std::size_t scratch, Body const& body,
+             LoopCost const& cost = {}) const {
+    if (tells(label, league, cost) || league == 0) return;
     using Policy = Kokkos::TeamPolicy<Space>;
     Kokkos::parallel_for(label,
                          Policy(space_, static_cast<int>(league), Kokkos::AUTO, vector_length)
@@ -49,12 +59,13 @@ class Context {
 
   template <class Destination, class Value>
   void fill(Destination const& destination, Value value) const {
-    if (!dry()) Kokkos::deep_copy(space_, destination, value);
+    if (!tells("dchag::fill", 1, {bytes_of(destination)})) Kokkos::deep_copy(space_, destination, value);
   }
 
   template <class Destination, class Source>
   void copy(Destination const& destination, Source const& source) const {
-    if (!dry()) Kokkos::deep_copy(space_, destination, source);
+    if (!tells("dchag::copy", 1, {bytes_of(destination) + bytes_of(source)}))
+      Kokkos::deep_copy(space_, destination, source);
   }
 
   void fence(char const* label) const {
@@ -62,7 +73,19 @@ class Context {
   }
 
  private:
+  /// Whether nothing is to be run; the Work has been told then.
+  bool tells(char const* label, Index count, LoopCost const& cost) const {
+    if (!dry()) return false;
+    if (work_ != nullptr && count > 0) work_->loop(label, cost);
+    return true;
+  }
+  template <class V>
+  static double bytes_of(V const& view) {
+    return static_cast<double>(view.size()) * static_cast<double>(sizeof(typename V::value_type));
+  }
+
   Workspace<Space>* workspace_;
+  Work* work_ = nullptr;
   Space space_;
 };
 

@@ -142,7 +142,7 @@ class Parameters {
   /// The reference stays valid for the life of this object. Throws on a name used before and on absurd sizes.
   Parameter<T, Space>& add(std::string name, std::vector<Index> shape, Initial initial, Placement placement = {}) {
     require(find(name) == nullptr, "parameter ", name, " is added twice: give each layer a name of its own");
-    require(!allocated_, "parameter ", name, " is added after allocation: build every layer before");
+    require(!laid_out_, "parameter ", name, " is added after allocation: build every layer before");
     double elements = 1;
     for (Index extent : shape) elements *= static_cast<double>(extent);
     require(elements < largest, "parameter ", name, " would have ", elements,
@@ -165,7 +165,7 @@ class Parameters {
 
   /// What this rank is to keep, and who brings the rest when a unit is used. Before allocate().
   void keep(Shard const& shard, std::shared_ptr<UnitHooks<Space>> hooks) {
-    require(!allocated_, "parameters are sharded after allocation: shard them before");
+    require(!laid_out_, "parameters are sharded after allocation: shard them before");
     require(shard.count >= 1 && shard.index >= 0 && shard.index < shard.count, "shard ", shard.index, " of ",
             shard.count, ": there is none");
     shard_ = shard;
@@ -177,26 +177,10 @@ class Parameters {
 
   /// Gives every unit its two flat buffers, draws the values and zeroes the gradients.
   void allocate(std::uint64_t seed) {
-    require(!allocated_, "parameters are allocated twice");
-    allocated_ = true;
-    Index largest_unit = 0, largest_slice = 0;
+    lay_out(true);
     for (auto& unit : units_) {
-      lay_out(unit);
-      largest_unit = std::max(largest_unit, unit.size);
-      largest_slice = std::max(largest_slice, unit.owned_size());
-    }
-    for (std::size_t room = 0; room < rooms; ++room) {
-      if (shard_.values) whole_values_[room] = buffer("dchag::values of a unit", largest_unit);
-      if (shard_.gradients) whole_gradients_[room] = buffer("dchag::gradients of a unit", largest_unit);
-    }
-    if (shard_.count > 1) arriving_ = buffer("dchag::gradients of a slice", largest_slice);
-    for (auto& unit : units_) {
-      unit.values = buffer("dchag::values " + unit.name, shard_.values ? unit.owned_size() : unit.size);
-      unit.gradients = buffer("dchag::gradients " + unit.name, shard_.gradients ? unit.owned_size() : unit.size);
-      T* const values = shard_.values ? whole_values_[0].data() : unit.values.data();
-      point_values(unit, values);
-      point_gradients(unit, shard_.gradients ? whole_gradients_[0].data() : unit.gradients.data());
       for (auto* parameter : unit.parameters) set_kept(unit, *parameter);
+      T* const values = shard_.values ? whole_values_[0].data() : unit.values.data();
       if (shard_.values) Kokkos::deep_copy(whole_values_[0], T{0});
       for (auto* parameter : unit.parameters) draw(*parameter, seed);
       for (OwnedRange const& range : unit.owned)
@@ -206,11 +190,17 @@ class Parameters {
     }
     Space().fence("dchag::parameters");
   }
+
+  /// The same without storage: buffers of the sizes that allocate() would give, at addresses that must not be touched.
+  void plan() { lay_out(false); }
+
+  bool laid_out() const { return laid_out_; }
   bool allocated() const { return allocated_; }
 
   /// Says that the parameters of a unit are used until the end of the block, for a forward pass or for a backward one;
   /// the backward passes of a unit to one batch of images are one use.
   UnitUse<Space> use(Context<Space> const& context, Index unit, Pass pass) const {
+    if (context.work() != nullptr && pass == Pass::backward) context.work()->begin_backward(context.workspace().used());
     return {hooks_.get(), context, unit, pass};
   }
 
@@ -262,16 +252,26 @@ class Parameters {
   }
 
   void zero_gradients(Context<Space> const& context) const {
-    if (context.dry()) return;
-    for (auto const& unit : units_) Kokkos::deep_copy(context.space(), unit.gradients, T{0});
+    for (auto const& unit : units_) context.fill(unit.gradients, T{0});
   }
 
   /// Of all buffers of values and gradients on this rank.
-  std::size_t bytes() const {
+  std::size_t bytes() const { return value_bytes() + gradient_bytes() + room_bytes(); }
+  /// Of the values and of the gradients that are kept, and of the rooms for those that come and go.
+  std::size_t value_bytes() const {
+    std::size_t elements = 0;
+    for (auto const& unit : units_) elements += unit.values.size();
+    return elements * sizeof(T);
+  }
+  std::size_t gradient_bytes() const {
+    std::size_t elements = 0;
+    for (auto const& unit : units_) elements += unit.gradients.size();
+    return elements * sizeof(T);
+  }
+  std::size_t room_bytes() const {
     std::size_t elements = arriving_.size();
     for (std::size_t room = 0; room < rooms; ++room)
       elements += whole_values_[room].size() + whole_gradients_[room].size();
-    for (auto const& unit : units_) elements += unit.values.size() + unit.gradients.size();
     return elements * sizeof(T);
   }
 
@@ -319,7 +319,33 @@ class Parameters {
     return Placement::divided(1, 1, size, hold_.here ? std::vector<Range>{{0, 1}} : std::vector<Range>{});
   }
 
-  static Buffer buffer(std::string const& label, Index size) { return zeros<T, Space>(label, size); }
+  Buffer buffer(std::string const& label, Index size) const {
+    return allocated_ ? zeros<T, Space>(label, size)
+                      : Buffer(reinterpret_cast<T*>(std::uintptr_t{1} << 12), static_cast<std::size_t>(size));
+  }
+
+  void lay_out(bool storage) {
+    require(!laid_out_, allocated_ ? "parameters are allocated twice" : "parameters that were planned are allocated");
+    laid_out_ = true;
+    allocated_ = storage;
+    Index largest_unit = 0, largest_slice = 0;
+    for (auto& unit : units_) {
+      lay_out(unit);
+      largest_unit = std::max(largest_unit, unit.size);
+      largest_slice = std::max(largest_slice, unit.owned_size());
+    }
+    for (std::size_t room = 0; room < rooms; ++room) {
+      if (shard_.values) whole_values_[room] = buffer("dchag::values of a unit", largest_unit);
+      if (shard_.gradients) whole_gradients_[room] = buffer("dchag::gradients of a unit", largest_unit);
+    }
+    if (shard_.count > 1) arriving_ = buffer("dchag::gradients of a slice", largest_slice);
+    for (auto& unit : units_) {
+      unit.values = buffer("dchag::values " + unit.name, shard_.values ? unit.owned_size() : unit.size);
+      unit.gradients = buffer("dchag::gradients " + unit.name, shard_.gradients ? unit.owned_size() : unit.size);
+      point_values(unit, shard_.values ? whole_values_[0].data() : unit.values.data());
+      point_gradients(unit, shard_.gradients ? whole_gradients_[0].data() : unit.gradients.data());
+    }
+  }
 
   /// The places of a unit's parameters, and what this rank owns of it.
   void lay_out(ShardUnit<T, Space>& unit) const {
@@ -366,7 +392,7 @@ class Parameters {
   std::shared_ptr<UnitHooks<Space>> hooks_;
   std::array<Buffer, rooms> whole_values_, whole_gradients_;
   Buffer arriving_;
-  bool allocated_ = false;
+  bool laid_out_ = false, allocated_ = false;
 };
 
 }  // namespace dchag

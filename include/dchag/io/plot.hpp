@@ -56,7 +56,32 @@ struct Ticks {
   }
 };
 
-struct Range {
+/// A tick: where it stands on the axis, and what is written there.
+struct Tick {
+  double place = 0;
+  std::string text;
+};
+
+/// Powers of ten from 10^low to 10^high, every so many that they are not more than wanted; with their doubles and fives
+/// where there is room.
+inline std::vector<Tick> logarithmic_ticks(double low, double high, double wanted) {
+  double const first = std::floor(low + 1e-9), last = std::floor(high + 1e-9), decades = std::max(high - low, 1e-9);
+  bool const between = 2 * decades <= std::max(wanted, 1.0);
+  double const stride = std::max(1.0, std::ceil(decades / std::max(wanted, 1.0)));
+  std::vector<Tick> ticks;
+  for (double decade = first; decade <= last && ticks.size() < 100; decade += stride) {
+    for (double const digit : {1.0, 2.0, 5.0}) {
+      double const place = decade + std::log10(digit);
+      if ((digit > 1 && !between) || place < low - 1e-9 || place > high + 1e-9) continue;
+      std::array<char, 48> text{};
+      std::snprintf(text.data(), text.size(), "%.6g", digit * std::pow(10.0, decade));
+      ticks.push_back({place, text.data()});
+    }
+  }
+  return ticks;
+}
+
+struct PlotRange {
   double low = std::numeric_limits<double>::infinity();
   double high = -std::numeric_limits<double>::infinity();
 
@@ -67,7 +92,7 @@ struct Range {
   }
 
   /// The range with a margin on either side, as a part of it; 0 to 1 where nothing was included.
-  Range padded(double margin) const {
+  PlotRange padded(double margin) const {
     if (low > high) return {0, 1};
     double const least = std::max(std::abs(low), std::abs(high)) * 1e-6;
     double const pad = high - low > least ? (high - low) * margin : std::max(std::abs(low) * 0.05, 0.5);
@@ -78,11 +103,22 @@ struct Range {
 
 }  // namespace detail
 
+/// How values stand along an axis. On a logarithmic one those that are not positive have no place: they interrupt a
+/// curve.
+enum class Scale { linear, logarithmic };
+
 /// Lines over a common x axis, with ticks, a grid, labels and a legend above the axes.
 class Plot {
  public:
   Plot(std::string title, std::string x_label, std::string y_label)
       : title_(std::move(title)), x_label_(std::move(x_label)), y_label_(std::move(y_label)) {}
+
+  /// Both axes are linear unless this says otherwise.
+  Plot& scales(Scale x, Scale y) {
+    x_scale_ = x;
+    y_scale_ = y;
+    return *this;
+  }
 
   /// Throws Error where x and y differ in length.
   void add(Curve curve) {
@@ -94,25 +130,25 @@ class Plot {
   /// The plot as a picture; text_scale is the size of a dot of its letters in pixels.
   Picture draw(int width, int height, int text_scale = 2) const {
     Picture picture(width, height);
-    detail::Range x_data, y_data;
+    detail::PlotRange x_data, y_data;
     for (Curve const& curve : curves_) {
-      for (double const x : curve.x) x_data.include(x);
-      for (double const y : curve.y) y_data.include(y);
+      for (double const x : curve.x) x_data.include(place(x_scale_, x));
+      for (double const y : curve.y) y_data.include(place(y_scale_, y));
     }
     Axes axes;
     axes.scale = text_scale;
     axes.x = x_data.padded(0.02);
     axes.y = y_data.padded(0.06);
     int const em = 12 * text_scale;
-    detail::Ticks const y_ticks(axes.y.low, axes.y.high, height / (4.0 * em));
+    auto const y_ticks = ticks(y_scale_, axes.y, height / (4.0 * em));
     int label_width = 0;
-    for (double const y : y_ticks.values) {
-      label_width = std::max(label_width, Picture::text_width(y_ticks.text(y), text_scale));
+    for (detail::Tick const& tick : y_ticks) {
+      label_width = std::max(label_width, Picture::text_width(tick.text, text_scale));
     }
     axes.left = em + (y_label_.empty() ? 0 : em) + label_width;
     axes.right = width - em;
     axes.bottom = height - em * (x_label_.empty() ? 2 : 3);
-    detail::Ticks const x_ticks(axes.x.low, axes.x.high, (axes.right - axes.left) / (6.0 * em));
+    auto const x_ticks = ticks(x_scale_, axes.x, (axes.right - axes.left) / (6.0 * em));
     int const legend_top = title_.empty() ? em / 2 : 2 * em;
     axes.top = draw_legend(picture, axes, legend_top);
     if (axes.left >= axes.right || axes.top >= axes.bottom) return picture;  // too small for more than its labels
@@ -125,26 +161,37 @@ class Plot {
 
  private:
   struct Axes {
-    detail::Range x, y;  // what is shown
+    detail::PlotRange x, y;  // what is shown
     int left = 0, right = 0, top = 0, bottom = 0, scale = 1;
 
     double column(double value) const { return left + (value - x.low) / (x.high - x.low) * (right - left); }
     double row(double value) const { return bottom - (value - y.low) / (y.high - y.low) * (bottom - top); }
   };
 
-  static void draw_axes(Picture& picture, Axes const& axes, detail::Ticks const& x_ticks,
-                        detail::Ticks const& y_ticks) {
+  static double place(Scale scale, double value) {
+    if (scale == Scale::linear) return value;
+    return value > 0 ? std::log10(value) : std::numeric_limits<double>::quiet_NaN();
+  }
+
+  static std::vector<detail::Tick> ticks(Scale scale, detail::PlotRange const& range, double wanted) {
+    if (scale == Scale::logarithmic) return detail::logarithmic_ticks(range.low, range.high, wanted);
+    detail::Ticks const round(range.low, range.high, wanted);
+    std::vector<detail::Tick> all;
+    for (double const value : round.values) all.push_back({value, round.text(value)});
+    return all;
+  }
+
+  static void draw_axes(Picture& picture, Axes const& axes, std::vector<detail::Tick> const& x_ticks,
+                        std::vector<detail::Tick> const& y_ticks) {
     constexpr Colour grid{225, 225, 225};
     int const gap = 5 * axes.scale;
-    for (double const tick : x_ticks.values) {
-      int const x = static_cast<int>(std::lround(axes.column(tick)));
-      std::string const text = x_ticks.text(tick);
+    for (auto const& [place, text] : x_ticks) {
+      int const x = static_cast<int>(std::lround(axes.column(place)));
       picture.fill(x, axes.top, 1, axes.bottom - axes.top, grid);
       picture.text(x - Picture::text_width(text, axes.scale) / 2, axes.bottom + gap, text, black, axes.scale);
     }
-    for (double const tick : y_ticks.values) {
-      int const y = static_cast<int>(std::lround(axes.row(tick)));
-      std::string const text = y_ticks.text(tick);
+    for (auto const& [place, text] : y_ticks) {
+      int const y = static_cast<int>(std::lround(axes.row(place)));
       int const x = axes.left - gap - Picture::text_width(text, axes.scale);
       picture.fill(axes.left, y, axes.right - axes.left, 1, grid);
       picture.text(x, y - Picture::text_height(axes.scale) / 2, text, black, axes.scale);
@@ -184,10 +231,10 @@ class Plot {
 
   using Point = std::pair<double, double>;  // column, row
 
-  static void draw_curve(Picture& picture, Axes const& axes, Curve const& curve) {
+  void draw_curve(Picture& picture, Axes const& axes, Curve const& curve) const {
     std::vector<Point> points;
     for (std::size_t i = 0; i < curve.x.size(); ++i) {
-      points.emplace_back(axes.column(curve.x[i]), axes.row(curve.y[i]));
+      points.emplace_back(axes.column(place(x_scale_, curve.x[i])), axes.row(place(y_scale_, curve.y[i])));
     }
     draw_strokes(picture, points, curve);
   }
@@ -221,6 +268,7 @@ class Plot {
   std::string title_;
   std::string x_label_;
   std::string y_label_;
+  Scale x_scale_ = Scale::linear, y_scale_ = Scale::linear;
   std::vector<Curve> curves_;
 };
 

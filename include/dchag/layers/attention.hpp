@@ -61,7 +61,8 @@ class Attention {
       auto const block = tile.weights(weights);
       linalg::batched_gemm(context, linalg::Op::none, linalg::Op::transpose, score_scale(), tile.of_queries(in.queries),
                            tile.of_keys(in.keys), T{0}, block);
-      row_loop<T>(context, "dchag::attention::softmax", tile.rows_of_weights(), softmax(tile, weights));
+      row_loop<T>(context, "dchag::attention::softmax", tile.rows_of_weights(), softmax(tile, weights),
+                  moves<T>(2 * tile.weights_size(), 20 * tile.weights_size()));
       linalg::batched_gemm(context, linalg::Op::none, linalg::Op::none, T{1}, block, tile.of_keys(in.values), T{0},
                            tile.of_queries(out));
     });
@@ -90,7 +91,8 @@ class Attention {
       linalg::batched_gemm(context, Op::none, Op::transpose, score_scale(), queries, keys, T{0}, probabilities);
       linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, slope, values, T{0}, scores);
       row_loop<T>(context, "dchag::attention::softmax_backward", tile.rows_of_weights(),
-                  softmax_backward(tile, weights, slopes, out, dout));
+                  softmax_backward(tile, weights, slopes, out, dout),
+                  moves<T>(4 * tile.weights_size(), 20 * tile.weights_size()));
       linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, probabilities, slope, beta,
                            tile.of_keys(gradient.values));
       linalg::batched_gemm(context, Op::none, Op::none, score_scale(), scores, keys, T{0},
@@ -129,7 +131,7 @@ class Attention {
   /// Where the pairs give all threads as much to do.
   bool suits_threads(Context<Space> const& context) const {
     Index const pairs = images() * heads_, threads = context.space().concurrency();
-    return pairs % threads == 0 || pairs >= 8 * threads;
+    return Pieces::of<Space>().host && (pairs % threads == 0 || pairs >= 8 * threads);
   }
 
   /// Tiles of one pair.
@@ -167,6 +169,7 @@ class Attention {
     Index const parts = context.space().concurrency(), items = images() * heads_ * tiles.per_pair;
     auto scope = context.workspace().scope();
     T* const all_weights = context.workspace().template push<T**>(parts, tiles.size()).data();
+    linalg::tell_products<T>(context, 2 * images() * heads_, queries(), head_size_, tiles.locations);
     Attention const attention = *this;
     Space const space = context.space();
     context.loop("dchag::attention::attend", parts, [=](Index part) {
@@ -191,6 +194,7 @@ class Attention {
     Index const parts = context.space().concurrency(), pairs = images() * heads_;
     auto scope = context.workspace().scope();
     T* const all_weights = context.workspace().template push<T***>(2, parts, tiles.size()).data();
+    linalg::tell_products<T>(context, 5 * pairs, queries(), head_size_, tiles.locations);
     Attention const attention = *this;
     Space const space = context.space();
     context.loop("dchag::attention::backward", parts, [=](Index part) {

@@ -2,20 +2,18 @@
 
 #include <algorithm>
 #include <dchag/core/math.hpp>
+#include <dchag/core/pieces.hpp>
 #include <dchag/layers/rows.hpp>
 #include <dchag/linalg/matrix.hpp>
 
 namespace dchag::layers {
 
-/// Bytes that the attention weights of one tile may take: what stays in cache on the host, what fills a device.
-template <class Space>
-inline constexpr Index attention_tile_bytes = on_host<Space> ? Index{1} << 20 : Index{1} << 26;
-
-/// The same for a host thread that does all of a tile by itself: what stays in its own cache, twice.
+/// Bytes that the attention weights of one tile of a host thread that does all of it may take: what stays in its own
+/// cache, twice.
 inline constexpr Index attention_thread_bytes = Index{1} << 18;
 
 /// The tiles that attention works through: some (image, head) pairs at a time, for some queries at a time, so that the
-/// weights in flight fit attention_tile_bytes whatever the number of locations (but at least one query of one pair).
+/// weights in flight fit Pieces::attention_bytes whatever the number of locations (but at least one query of one pair).
 template <class T, class Space>
 struct AttentionTiles {
   Index images, heads;              // of one tile: whole images, or some heads of one image
@@ -23,9 +21,10 @@ struct AttentionTiles {
 
   AttentionTiles(Context<Space> const& context, Index all_images, Index all_heads, Index all_queries, Index all_keys)
       : keys(all_keys) {
-    row_stride = round_up(std::max<Index>(keys, 1), lane_count<T, Space>);
-    Index const rows = std::max<Index>(1, attention_tile_bytes<Space> / (row_stride * static_cast<Index>(sizeof(T))));
-    Index const workers = on_host<Space> ? context.space().concurrency() : 1;
+    Pieces const pieces = Pieces::of<Space>();
+    row_stride = round_up(std::max<Index>(keys, 1), pieces.lanes<T, Space>());
+    Index const rows = std::max<Index>(1, pieces.attention_bytes / (row_stride * static_cast<Index>(sizeof(T))));
+    Index const workers = pieces.host ? context.space().concurrency() : 1;
     Index const pairs =
         std::clamp<Index>(rows / std::max<Index>(all_queries, 1), std::min(workers, rows), all_images * all_heads);
     heads = std::min(pairs, all_heads);
@@ -61,6 +60,7 @@ struct AttentionTile {
   }
 
   Index rows_of_weights() const { return images * heads * query_count; }
+  Index weights_size() const { return rows_of_weights() * row_stride; }
   /// Of row r of the weights: image, head and query.
   struct Place {
     Index image, head, query;

@@ -102,12 +102,14 @@ void drop(Context<Space> const& context, DropoutMask<T> const& mask, std::type_i
   T* const result = to.data;
   Index const columns = to.columns, from_stride = from.stride, to_stride = to.stride;
   row_loop<T>(
-      context, "dchag::dropout::drop", to.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+      context, "dchag::dropout::drop", to.rows,
+      KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
         row.each(columns, [&]<class L>(Index j) {
           store(result + r * to_stride + j,
                 load<L>(source + r * from_stride + j) * detail::mask_lanes<T, L>(mask, r, j));
         });
-      });
+      },
+      moves<T>(2 * to.rows * columns, 20 * to.rows * columns));
 }
 
 /// to += mask * from
@@ -118,12 +120,14 @@ void add_dropped(Context<Space> const& context, DropoutMask<T> const& mask,
   T* const sum = to.data;
   Index const columns = to.columns, from_stride = from.stride, to_stride = to.stride;
   row_loop<T>(
-      context, "dchag::dropout::add", to.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+      context, "dchag::dropout::add", to.rows,
+      KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
         row.each(columns, [&]<class L>(Index j) {
           T* const at = sum + r * to_stride + j;
           store(at, load<L>(at) + load<L>(source + r * from_stride + j) * detail::mask_lanes<T, L>(mask, r, j));
         });
-      });
+      },
+      moves<T>(3 * to.rows * columns, 20 * to.rows * columns));
 }
 
 }  // namespace dchag::layers

@@ -67,12 +67,14 @@ void gelu(Context<Space> const& context, linalg::Matrix<T const> u, std::type_id
   T* to = y.data;
   Index const columns = u.columns, from_stride = u.stride, to_stride = y.stride;
   row_loop<T>(
-      context, "dchag::gelu::forward", u.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+      context, "dchag::gelu::forward", u.rows,
+      KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
         row.each(columns, [&]<class L>(Index j) {
           L const value = load<L>(from + r * from_stride + j);
           store(to + r * to_stride + j, value * lanes_normal<T>(value).distribution);
         });
-      });
+      },
+      moves<T>(2 * u.rows * columns, 30 * u.rows * columns));
 }
 
 /// dy becomes dy * gelu'(u), u becomes gelu(u), and the column sums of the new dy are added to bias_gradient [columns]:
@@ -87,7 +89,8 @@ void gelu_backward(Context<Space> const& context, linalg::Matrix<T> u, linalg::M
   auto const partial = context.workspace().template push<T**>(chunks, columns);
   T* const sums = partial.data();
   row_loop<T>(
-      context, "dchag::gelu::backward", chunks, KOKKOS_LAMBDA(Index chunk, Row<T, Space> const& row) {
+      context, "dchag::gelu::backward", chunks,
+      KOKKOS_LAMBDA(Index chunk, Row<T, Space> const& row) {
         Index const end = Kokkos::min(rows, (chunk + 1) * rows_a_chunk);
         T* const sum = sums + chunk * columns;
         row.each(columns, [&]<class L>(Index j) { store(sum + j, L{}); });
@@ -101,7 +104,8 @@ void gelu_backward(Context<Space> const& context, linalg::Matrix<T> u, linalg::M
             store(slope, result);
             store(sum + j, load<L>(sum + j) + result);
           });
-      });
+      },
+      moves<T>(4 * rows * columns, 35 * rows * columns));
   linalg::add_column_sums(context, linalg::Matrix<T>(partial), bias_gradient);
 }
 

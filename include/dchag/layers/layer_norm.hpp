@@ -40,7 +40,8 @@ class LayerNorm {
     T *const to = y.data, *const kept = normalized_.data(), *const scales = scale_.data();
     Index const width = width_, from_stride = x.stride, to_stride = y.stride;
     row_loop<T>(
-        context, "dchag::layer_norm::forward", x.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+        context, "dchag::layer_norm::forward", x.rows,
+        KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
           T const* const in = from + r * from_stride;
           T const mean = row.sum(width, [&]<class L>(Index j) { return load<L>(in + j); }) / static_cast<T>(width);
           T const squares = row.sum(width, [&]<class L>(Index j) {
@@ -54,7 +55,8 @@ class LayerNorm {
             store(kept + r * width + j, normal);
             store(to + r * to_stride + j, normal * load<L>(gain + j) + load<L>(offset + j));
           });
-        });
+        },
+        moves<T>(3 * x.rows * width, 6 * x.rows * width));
   }
 
   /// Writes again the y of the last forward.
@@ -63,11 +65,13 @@ class LayerNorm {
     T* const to = y.data;
     Index const width = width_, to_stride = y.stride;
     row_loop<T>(
-        context, "dchag::layer_norm::recall", y.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+        context, "dchag::layer_norm::recall", y.rows,
+        KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
           row.each(width, [&]<class L>(Index j) {
             store(to + r * to_stride + j, load<L>(kept + r * width + j) * load<L>(gain + j) + load<L>(offset + j));
           });
-        });
+        },
+        moves<T>(2 * y.rows * width));
   }
 
   /// dx = J^T dy, which may be where dy is. Adds to the gradients of both parameters.
@@ -87,7 +91,8 @@ class LayerNorm {
     auto const partial = context.workspace().template push<T***>(2, chunks, width);
     T *const gain_sums = partial.data(), *const offset_sums = gain_sums + chunks * width;
     row_loop<T>(
-        context, "dchag::layer_norm::backward", chunks, KOKKOS_LAMBDA(Index chunk, Row<T, Space> const& row) {
+        context, "dchag::layer_norm::backward", chunks,
+        KOKKOS_LAMBDA(Index chunk, Row<T, Space> const& row) {
           T *const gain_sum = gain_sums + chunk * width, *const offset_sum = offset_sums + chunk * width;
           row.each(width, [&]<class L>(Index j) {
             store(gain_sum + j, L{});
@@ -114,7 +119,8 @@ class LayerNorm {
                 store(out, result);
             });
           }
-        });
+        },
+        moves<T>((adds ? 4 : 3) * rows * width, 12 * rows * width));
     linalg::add_column_sums(context, linalg::Matrix<T>(gain_sums, chunks, width), gain_->gradients);
     linalg::add_column_sums(context, linalg::Matrix<T>(offset_sums, chunks, width), offset_->gradients);
   }

@@ -89,13 +89,15 @@ class Linear {
     Index const stride = y.stride, columns = y.columns;
     bool const adds = beta != T{0};
     row_loop<T>(
-        context, "dchag::linear::bias", y.rows, KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+        context, "dchag::linear::bias", y.rows,
+        KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
           T* const at = to + r * stride;
           if (adds)
             row.each(columns, [&]<class L>(Index j) { store(at + j, load<L>(at + j) + load<L>(bias + j)); });
           else
             row.each(columns, [&]<class L>(Index j) { store(at + j, load<L>(bias + j)); });
-        });
+        },
+        moves<T>(y.rows * columns * (adds ? 2 : 1)));
   }
 
  private:

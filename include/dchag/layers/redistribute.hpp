@@ -62,7 +62,8 @@ void pack(Context<Space> const& context, Pieces const& pieces, linalg::Matrix<T 
   T const* const data = from.data;
   Index const stride = from.stride;
   row_loop<T>(
-      context, "dchag::redistribute::pack", pieces.rows(), KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+      context, "dchag::redistribute::pack", pieces.rows(),
+      KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
         auto const place = pieces.place(r);
         for (Index part = 0; part < pieces.parts; ++part) {
           T* const to = message + r * pieces.row_size() + part * pieces.width;
@@ -73,7 +74,8 @@ void pack(Context<Space> const& context, Pieces const& pieces, linalg::Matrix<T 
             row.each(pieces.width, [&]<class L>(Index j) { store(to + j, load<L>(at + j)); });
           }
         }
-      });
+      },
+      moves<T>(2 * pieces.size()));
 }
 
 template <class Space, class T>
@@ -81,7 +83,8 @@ void unpack(Context<Space> const& context, Pieces const& pieces, T const* messag
   T* const data = to.data;
   Index const stride = to.stride;
   row_loop<T>(
-      context, "dchag::redistribute::unpack", pieces.rows(), KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
+      context, "dchag::redistribute::unpack", pieces.rows(),
+      KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
         auto const place = pieces.place(r);
         if (place.row < 0) return;
         for (Index part = 0; part < pieces.parts; ++part) {
@@ -89,7 +92,8 @@ void unpack(Context<Space> const& context, Pieces const& pieces, T const* messag
           T* const at = data + place.row * stride + part * pieces.part_width + place.column;
           row.each(pieces.width, [&]<class L>(Index j) { store(at + j, load<L>(from + j)); });
         }
-      });
+      },
+      moves<T>(2 * pieces.size()));
 }
 
 template <class Space, class T>

@@ -117,11 +117,12 @@ struct TeamPerRow {
 
 /// body(r, Row const&) for r in [0, rows): one thread a row on the host, one team a row on devices.
 template <class T, class Space, class Body>
-void row_loop(Context<Space> const& context, char const* label, Index rows, Body const& body) {
+void row_loop(Context<Space> const& context, char const* label, Index rows, Body const& body,
+              LoopCost const& cost = {}) {
   if constexpr (on_host<Space>)
-    context.loop(label, rows, detail::ThreadPerRow<T, Space, Body>{body});
+    context.loop(label, rows, detail::ThreadPerRow<T, Space, Body>{body}, cost);
   else
-    context.teams(label, rows, 32, 0, detail::TeamPerRow<T, Space, Body>{body});
+    context.teams(label, rows, 32, 0, detail::TeamPerRow<T, Space, Body>{body}, cost);
 }
 
 }  // namespace dchag::layers

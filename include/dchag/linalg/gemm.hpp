@@ -87,6 +87,15 @@ void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Mat
 #endif
 }
 
+/// Whether the context runs nothing; its Work has been told of these products then.
+template <class T, class Space>
+bool tells(Context<Space> const& context, Index count, Matrix<T> const& c, Index inner) {
+  if (!context.dry()) return false;
+  if (context.work() != nullptr && count * c.rows * c.columns * inner > 0)
+    context.work()->product(count, c.rows, inner, c.columns, sizeof(T));
+  return true;
+}
+
 /// One block of a product: some rows and columns of C, and of the operands that go with them.
 template <class T>
 struct Block {
@@ -157,9 +166,11 @@ void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std:
   Index const count = c.count();
   require(a.count() == count && b.count() == count, "batched_gemm: batches of ", a.count(), ", ", b.count(), " and ",
           count, " matrices do not go together");
-  if (context.dry() || count == 0 || c.first.rows == 0 || c.first.columns == 0) return;
+  Index const inner = a_op == Op::none ? a.first.columns : a.first.rows;
+  if (detail::tells<T>(context, count, c.first, inner) || count == 0 || c.first.rows == 0 || c.first.columns == 0)
+    return;
   if constexpr (detail::calls_host_blas<Space>) {
-    Index const inner = a_op == Op::none ? a.first.columns : a.first.rows, threads = context.space().concurrency();
+    Index const threads = context.space().concurrency();
     detail::Blocking const blocking(b_op, c.first.rows, inner, c.first.columns);
     Index const blocks = blocking.count(), items = count * blocks;
     if (items == 1)
@@ -198,7 +209,9 @@ void summed_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::
   Index const count = a.count();
   require(b.count() == count && count > 0, "summed_gemm: batches of ", count, " and ", b.count(),
           " matrices do not go together");
-  if (context.dry() || c.rows == 0 || c.columns == 0) return;
+  if (detail::tells<T>(context, count, c, a_op == Op::none ? a.first.columns : a.first.rows) || c.rows == 0 ||
+      c.columns == 0)
+    return;
   if constexpr (detail::calls_host_blas<Space>) {
     Index const parts = context.space().concurrency();
     Space const space = context.space();

@@ -20,7 +20,8 @@ void add_column_sums(Context<Space> const& context, std::type_identity_t<Matrix<
   T* const partial = context.workspace().template push<T*>(chunks * columns).data();
   Index const blocks = ceil_div(columns, lanes);
   context.loop(
-      "dchag::column_sums", chunks * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::column_sums", chunks * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const chunk = item / blocks, first = item % blocks * lanes, end = Kokkos::min(rows, (chunk + 1) * step);
         if (first + lanes <= columns) {
           L sum{};
@@ -33,7 +34,8 @@ void add_column_sums(Context<Space> const& context, std::type_identity_t<Matrix<
             partial[chunk * columns + j] = sum;
           }
         }
-      });
+      },
+      moves<T>(rows * columns));
   context.loop(
       "dchag::column_sums::total", columns, KOKKOS_LAMBDA(Index j) {
         T sum = 0;
@@ -49,7 +51,8 @@ void add_row_sums(Context<Space> const& context, std::type_identity_t<Matrix<T c
   T const* data = m.data;
   if constexpr (on_host<Space>) {
     context.loop(
-        "dchag::row_sums", m.rows, KOKKOS_LAMBDA(Index r) {
+        "dchag::row_sums", m.rows,
+        KOKKOS_LAMBDA(Index r) {
           constexpr int lanes = lane_count<T, Space>, unroll = 4;
           using L = Lanes<T, lanes>;
           T const* const row = data + r * stride;
@@ -61,17 +64,20 @@ void add_row_sums(Context<Space> const& context, std::type_identity_t<Matrix<T c
           T sum = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]), row);
           for (; j < columns; ++j) sum += row[j];
           total[r] += sum;
-        });
+        },
+        moves<T>(m.rows * columns));
   } else {
     using Team = typename Kokkos::TeamPolicy<Space>::member_type;
     context.teams(
-        "dchag::row_sums", m.rows, 32, 0, KOKKOS_LAMBDA(Team const& team) {
+        "dchag::row_sums", m.rows, 32, 0,
+        KOKKOS_LAMBDA(Team const& team) {
           T const* const row = data + team.league_rank() * stride;
           T sum = 0;
           Kokkos::parallel_reduce(
               Kokkos::TeamVectorRange(team, columns), [&](Index j, T& part) { part += row[j]; }, sum);
           Kokkos::single(Kokkos::PerTeam(team), [&] { total[team.league_rank()] += sum; });
-        });
+        },
+        moves<T>(m.rows * columns));
   }
 }
 

@@ -27,4 +27,11 @@ void thread_gemm(Space const& space, Op a_op, Op b_op, T alpha, std::type_identi
   }
 }
 
+/// Tells the Work of a context that runs nothing of products that a loop of thread_gemm() would do.
+template <class T, class Space>
+void tell_products(Context<Space> const& context, Index count, Index rows, Index inner, Index columns) {
+  if (context.work() != nullptr && count * rows * inner * columns > 0)
+    context.work()->product(count, rows, inner, columns, sizeof(T));
+}
+
 }  // namespace dchag::linalg

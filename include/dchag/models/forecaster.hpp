@@ -104,6 +104,7 @@ class Forecaster {
     View<unsigned char const**, Space> present{};
 
     Index size() const { return static_cast<Index>(images.extent(0)); }
+    std::size_t bytes() const { return detail::bytes_of_views(images, target, lead_time, weight, present); }
     Index forecasts() const { return static_cast<Index>(lead_time.extent(0)); }  // B * leads
   };
 
@@ -128,8 +129,11 @@ class Forecaster {
     std::vector<double> const weights = config_.weights_of_rows();
     for (std::size_t row = 0; row < weights.size(); ++row) host(row) = static_cast<Scalar>(weights[row]);
     Kokkos::deep_copy(row_weights_, host);
-    if (!options.storage) return;
     shard<typename Set::Parallel::Shard>(parameters_, mesh_);
+    if (!options.storage) {
+      parameters_.plan();
+      return;
+    }
     parameters_.allocate(options.seed);
     detail::set_positions(*position_, config.height / config.patch, config.width / config.patch);
   }

@@ -28,16 +28,19 @@ template <class T, class Space>
 void pull_position_and_lead(Context<Space> const& context, Index images, OwnRows const& rows, Index locations,
                             Index embed, T const* gradient, T const* lead_time, T* position, T* weight, T* bias) {
   context.loop(
-      "dchag::forecaster::position", locations * embed, KOKKOS_LAMBDA(Index at) {
+      "dchag::forecaster::position", locations * embed,
+      KOKKOS_LAMBDA(Index at) {
         T sum = 0;
         for (Index b = 0; b < images; ++b) {
           Index const own = rows.find(b * locations + at / embed);
           if (own >= 0) sum += gradient[own * embed + at % embed];
         }
         position[at] += sum;
-      });
+      },
+      moves<T>(images * locations * embed));
   context.loop(
-      "dchag::forecaster::lead", embed, KOKKOS_LAMBDA(Index e) {
+      "dchag::forecaster::lead", embed,
+      KOKKOS_LAMBDA(Index e) {
         T total = 0, weighted = 0;
         for (Index b = 0; b < images; ++b) {
           T sum = 0;
@@ -48,7 +51,8 @@ void pull_position_and_lead(Context<Space> const& context, Index images, OwnRows
         }
         bias[e] += total;
         weight[e] += weighted;
-      });
+      },
+      moves<T>(images * locations * embed));
 }
 
 /// Adds nothing to a token.
@@ -67,10 +71,12 @@ void repeat_for_leads(Context<Space> const& context, Index leads, std::type_iden
   T const* const from = images.data;
   T* const to = forecasts.data;
   context.loop(
-      "dchag::forecaster::repeat_for_leads", forecasts.rows * embed, KOKKOS_LAMBDA(Index at) {
+      "dchag::forecaster::repeat_for_leads", forecasts.rows * embed,
+      KOKKOS_LAMBDA(Index at) {
         Index const own = at / embed, e = at % embed, n = rows.row(own);
         to[at] = from[(n / locations / leads * locations + n % locations) * embed + e] + extra(own, e);
-      });
+      },
+      moves<T>(2 * forecasts.rows * embed));
 }
 
 /// images = the sum of the own forecasts over lead times: the gradient of what repeat_for_leads() reads.
@@ -82,7 +88,8 @@ void sum_over_leads(Context<Space> const& context, Index leads, Index locations,
   T const* const from = forecasts.data;
   T* const to = images.data;
   context.loop(
-      "dchag::forecaster::sum_over_leads", images.rows * embed, KOKKOS_LAMBDA(Index at) {
+      "dchag::forecaster::sum_over_leads", images.rows * embed,
+      KOKKOS_LAMBDA(Index at) {
         Index const n = at / embed, e = at % embed, first = n / locations * leads * locations + n % locations;
         T sum = 0;
         for (Index lead = 0; lead < leads; ++lead) {
@@ -90,7 +97,8 @@ void sum_over_leads(Context<Space> const& context, Index leads, Index locations,
           if (own >= 0) sum += from[own * embed + e];
         }
         to[at] = sum;
-      });
+      },
+      moves<T>((leads + 1) * images.rows * embed));
 }
 
 }  // namespace dchag::detail

@@ -86,6 +86,7 @@ class MaskedAutoencoder {
     View<unsigned char const**, Space> present{};
 
     Index size() const { return static_cast<Index>(images.extent(0)); }
+    std::size_t bytes() const { return detail::bytes_of_views(images, keep, present); }
   };
 
   /// Every rank of the mesh builds it with the same arguments. Throws Error where sizes do not fit.
@@ -113,8 +114,11 @@ class MaskedAutoencoder {
     check_channel_list("channel_list", config.channel_list, config.channels);
     front_end_.name_channels(detail::names_of(config.channel_list));
     detail::check_same_model(mesh, config_json(), options);
-    if (!options.storage) return;
     shard<typename Set::Parallel::Shard>(parameters_, mesh_);
+    if (!options.storage) {
+      parameters_.plan();
+      return;
+    }
     parameters_.allocate(options.seed);
     detail::set_positions(*position_, config.height / config.patch, config.width / config.patch);
     detail::set_positions(*decoder_position_, config.height / config.patch, config.width / config.patch);
@@ -270,7 +274,7 @@ class MaskedAutoencoder {
                                                                 front_end_.own_channels_on_device());
     double const own = detail::reconstruction_error(context, own_grid(), batch.size() * hidden, hidden, sorted.hidden,
                                                     batch.images.data(), slope, pixels.data, shares);
-    if (context.dry() || front_end_.group().size() == 1) return own;
+    if ((context.dry() && context.work() == nullptr) || front_end_.group().size() == 1) return own;
     return front_end_.group().all_reduce(own * static_cast<double>(own_grid().channels)) /
            static_cast<double>(config_.channels);
   }

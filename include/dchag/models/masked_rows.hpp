@@ -48,11 +48,13 @@ template <class T, class Space>
 void fill_in(Context<Space> const& context, Index images, Index locations, Index embed, Index const* slot,
              T const* visible, T const* mask_token, T const* position, T* full) {
   context.loop(
-      "dchag::masked_autoencoder::fill_in", images * locations, KOKKOS_LAMBDA(Index row) {
+      "dchag::masked_autoencoder::fill_in", images * locations,
+      KOKKOS_LAMBDA(Index row) {
         T const* const from = slot[row] < 0 ? mask_token : visible + slot[row] * embed;
         T const* const at = position + row % locations * embed;
         for (Index e = 0; e < embed; ++e) full[row * embed + e] = from[e] + at[e];
-      });
+      },
+      moves<T>(2 * images * locations * embed));
 }
 
 /// The backward pass of fill_in: gradients of the visible rows written, those of position and mask token added.
@@ -60,11 +62,14 @@ template <class T, class Space>
 void pull_fill_in(Context<Space> const& context, Index images, Index locations, Index embed, Index const* slot,
                   T const* gradient, T* visible, T* mask_token, T* position) {
   context.loop(
-      "dchag::masked_autoencoder::pull_visible", images * locations, KOKKOS_LAMBDA(Index row) {
+      "dchag::masked_autoencoder::pull_visible", images * locations,
+      KOKKOS_LAMBDA(Index row) {
         for (Index e = 0; slot[row] >= 0 && e < embed; ++e) visible[slot[row] * embed + e] = gradient[row * embed + e];
-      });
+      },
+      moves<T>(images * locations * embed));
   context.loop(
-      "dchag::masked_autoencoder::pull_position", embed, KOKKOS_LAMBDA(Index e) {
+      "dchag::masked_autoencoder::pull_position", embed,
+      KOKKOS_LAMBDA(Index e) {
         T masked = 0;
         for (Index l = 0; l < locations; ++l) {
           T sum = 0;
@@ -76,7 +81,8 @@ void pull_fill_in(Context<Space> const& context, Index images, Index locations, 
           position[l * embed + e] += sum;
         }
         mask_token[e] += masked;
-      });
+      },
+      moves<T>(images * locations * embed));
 }
 
 /// position[l, e] += sum of the gradients of the encoder's own rows that sit at location l.
@@ -84,12 +90,14 @@ template <class T, class Space>
 void pull_kept_position(Context<Space> const& context, Index images, OwnRows const& rows, Index locations, Index embed,
                         Index const* slot, T const* gradient, T* position) {
   context.loop(
-      "dchag::masked_autoencoder::pull_kept_position", locations, KOKKOS_LAMBDA(Index l) {
+      "dchag::masked_autoencoder::pull_kept_position", locations,
+      KOKKOS_LAMBDA(Index l) {
         for (Index b = 0; b < images; ++b) {
           Index const row = slot[b * locations + l], own = row < 0 ? -1 : rows.find(row);
           for (Index e = 0; own >= 0 && e < embed; ++e) position[l * embed + e] += gradient[own * embed + e];
         }
-      });
+      },
+      moves<T>(2 * locations * embed));
 }
 
 /// some[r] = all[image * locations + hidden[r]], row by row; or the other way, with zero for all other rows.
@@ -98,7 +106,8 @@ void hidden_rows(Context<Space> const& context, Index images, Index locations, I
                  Index const* hidden, T* all, T* some, bool back) {
   if (back) context.fill(reshape<T*, Space>(all, images * locations * embed), T{0});
   context.loop(
-      "dchag::masked_autoencoder::hidden_rows", images * per_image, KOKKOS_LAMBDA(Index row) {
+      "dchag::masked_autoencoder::hidden_rows", images * per_image,
+      KOKKOS_LAMBDA(Index row) {
         T* const one = all + (row / per_image * locations + hidden[row]) * embed;
         T* const other = some + row * embed;
         for (Index e = 0; e < embed; ++e)
@@ -106,7 +115,8 @@ void hidden_rows(Context<Space> const& context, Index images, Index locations, I
             one[e] = other[e];
           else
             other[e] = one[e];
-      });
+      },
+      moves<T>(2 * images * per_image * embed));
 }
 
 }  // namespace dchag::detail

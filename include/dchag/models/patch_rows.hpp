@@ -3,6 +3,7 @@
 #include <dchag/channels/patches.hpp>
 #include <dchag/core/context.hpp>
 #include <dchag/core/lanes.hpp>
+#include <dchag/core/pieces.hpp>
 
 // Between rows of pixels [B L, P channels], the channel fastest, and images [B, channels, H, W].
 namespace dchag::detail {
@@ -25,7 +26,8 @@ void rows_to_images(Context<Space> const& context, channels::PatchGrid const& gr
   Index const locations = grid.locations();
   PatchOrigin const origin{grid.height, grid.width, p, channels};
   context.loop(
-      "dchag::models::rows_to_images", images * locations * p, KOKKOS_LAMBDA(Index item) {
+      "dchag::models::rows_to_images", images * locations * p,
+      KOKKOS_LAMBDA(Index item) {
         Index const row = item / p, y = item % p;
         T* const pixels = rows + (row * p + y) * p * channels;
         T* const corner = to + origin(row / locations, row % locations) + y * width;
@@ -35,7 +37,8 @@ void rows_to_images(Context<Space> const& context, channels::PatchGrid const& gr
               pixels[x * channels + c] = corner[c * plane + x];
             else
               corner[c * plane + x] = pixels[x * channels + c];
-      });
+      },
+      moves<T>(2 * images * locations * p * p * channels));
 }
 
 /// What each of `count` own channels of an image counts in a mean over all channels that the image has: [B, count],
@@ -119,12 +122,13 @@ double reconstruction_error(Context<Space> const& context, channels::PatchGrid c
                             T const* shares = nullptr) {
   Index const p = grid.patch, channels = grid.channels, plane = grid.height * grid.width, width = grid.width;
   PatchOrigin const origin{grid.height, grid.width, p, channels};
-  Index const parts = on_host<Space> ? 1 : p, items = rows * parts;
+  Index const parts = Pieces::of<Space>().host ? 1 : p, items = rows * parts;
   auto scope = context.workspace().scope();
   double* const partial = context.workspace().template push<double*>(items).data();
   T const step = static_cast<T>(slope);
   context.loop(
-      "dchag::models::reconstruction_error", items, KOKKOS_LAMBDA(Index item) {
+      "dchag::models::reconstruction_error", items,
+      KOKKOS_LAMBDA(Index item) {
         constexpr int lanes = lane_count<T, Space>;
         Index const row = item / parts, image = row / per_image, first = item % parts * (p / parts),
                     end = first + p / parts;
@@ -141,7 +145,8 @@ double reconstruction_error(Context<Space> const& context, channels::PatchGrid c
         for (; c + lanes <= channels; c += lanes) total += patch.template channels_from<Lanes<T, lanes>>(c, first, end);
         for (; c < channels; ++c) total += patch.template channels_from<T>(c, first, end);
         partial[item] = total;
-      });
+      },
+      moves<T>(3 * rows * p * p * channels));
   double const total = context.template sum<double>(
       "dchag::models::reconstruction_error::total", items,
       KOKKOS_LAMBDA(Index item, double& sum) { sum += partial[item]; });

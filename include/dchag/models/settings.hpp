@@ -92,6 +92,12 @@ void check_images(char const* field, V const& images, Index batch, Index channel
           batch > 0 ? batch : 1, ", ", channels, ", ", height, ", ", width, "]");
 }
 
+/// Of the elements of all views.
+template <class... Views>
+std::size_t bytes_of_views(Views const&... views) {
+  return (std::size_t{0} + ... + (views.size() * sizeof(typename Views::value_type)));
+}
+
 /// The names of channels.
 inline std::vector<std::string> names_of(std::vector<Channel> const& list) {
   std::vector<std::string> names;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <dchag/core/context.hpp>
@@ -31,6 +32,10 @@ enum class Reduction { sum, max };
 ///
 /// A communicator of one rank, which is also the default, does nothing and never calls MPI. Copies are the same
 /// communicator and count together.
+///
+/// A planned communicator never calls MPI either: it takes the place of a real one where a job that does not run is
+/// planned. Its verbs work in dry contexts, and count there what a real one's would send, while there is a Work to
+/// tell.
 class Communicator {
  public:
   Communicator() = default;
@@ -40,6 +45,30 @@ class Communicator {
     MPI_Comm duplicate = MPI_COMM_NULL;
     detail::check_mpi(MPI_Comm_dup(comm, &duplicate), "MPI_Comm_dup");
     adopt(duplicate, staging);
+  }
+
+  /// One of ranks that are not there. Throws where there is no such rank.
+  static Communicator planned(RankGroup const& group, int rank) {
+    require(group.count >= 1, "planned communicator: ", group.count, " ranks: give at least 1");
+    require(rank >= 0 && rank < group.count, "planned communicator: rank = ", rank, " of ", group.count,
+            " ranks: give one from 0 to ", group.count - 1);
+    Communicator planned;
+    if (group.count == 1) return planned;
+    planned.state_ = std::make_shared<detail::CommunicatorState>();
+    planned.state_->rank = rank;
+    planned.state_->size = group.count;
+    planned.state_->planned = group;
+    return planned;
+  }
+  bool is_planned() const { return state_ && state_->planned; }
+  /// The ranks of a planned one.
+  RankGroup group() const { return is_planned() ? *state_->planned : RankGroup{}; }
+
+  /// Whom a planned communicator tells from here on; null: nobody. Throws for a real one.
+  void tell(Work* work) const {
+    if (!state_) return;
+    require(is_planned(), "communicator: a real one has nothing to tell a Work: plan on a planned mesh");
+    state_->work = work;
   }
 
   int rank() const { return state_ ? state_->rank : 0; }
@@ -69,6 +98,7 @@ class Communicator {
     require(color >= 0, "communicator: split by color = ", color, ": use colors from 0 on");
     Communicator part;
     if (size() == 1) return part;
+    require(!is_planned(), "communicator: a planned one cannot be split: what the other ranks give is not known");
     MPI_Comm comm = MPI_COMM_NULL;
     detail::check_mpi(MPI_Comm_split(state_->comm, color, key, &comm), "MPI_Comm_split");
     part.adopt(comm, state_->staging);
@@ -86,11 +116,16 @@ class Communicator {
     return post_all_reduce(started, context, values, reduction);
   }
 
-  /// The sum (or maximum) of a few numbers of the host from every rank.
+  /// The sum (or maximum) of a few numbers of the host from every rank. Where it is planned: as if all gave the same.
   template <detail::MpiNumber T, std::size_t numbers>
   std::array<T, numbers> all_reduce(std::array<T, numbers> values, Reduction reduction = Reduction::sum) const {
     if (size() == 1) return values;
     state_->count(&Traffic::all_reduce, sizeof(values));
+    if (is_planned()) {
+      if (reduction == Reduction::sum)
+        for (T& value : values) value = static_cast<T>(value * static_cast<T>(size()));
+      return values;
+    }
     detail::check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(numbers), detail::mpi_type<T>(),
                                     operation(reduction), state_->comm),
                       "MPI_Allreduce");
@@ -118,6 +153,7 @@ class Communicator {
     if (size() == 1) return {text};
     state_->count(&Traffic::all_gather, text.size());
     auto const ranks = static_cast<std::size_t>(size());
+    if (is_planned()) return std::vector<std::string>(ranks, text);
     std::vector<int> lengths(ranks), begins(ranks);
     int const length = narrow("all_gather", static_cast<Index>(text.size()));
     detail::check_mpi(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, state_->comm), "MPI_Allgather");
@@ -172,6 +208,7 @@ class Communicator {
   void barrier() const {
     if (size() == 1) return;
     state_->count(&Traffic::barrier, 0);
+    if (is_planned()) return;
     detail::check_mpi(MPI_Barrier(state_->comm), "MPI_Barrier");
   }
 
@@ -193,7 +230,7 @@ class Communicator {
                                  Reduction reduction) const {
     using T = typename Values::non_const_value_type;
     Index const count = elements("all_reduce", values);
-    if (size() == 1 || context.dry()) return {};
+    if (size() == 1) return {};
     return exchange<T>(form, context, &Traffic::all_reduce, {values.data(), count, values.data(), count, 0},
                        [&](auto const& call, T const* from, T* to) {
                          detail::for_pieces(count, [&](Index first, int piece) {
@@ -210,7 +247,6 @@ class Communicator {
     using T = typename Whole::non_const_value_type;
     Index const piece = pieces("all_gather", part, whole), place = rank() * piece;
     if (size() == 1) return copy(context, part, whole);
-    if (context.dry()) return {};
     int const number = narrow("all_gather", piece);
     return exchange<T>(form, context, &Traffic::all_gather, {part.data(), piece, whole.data(), piece * size(), place},
                        [&](auto const& call, T const* from, T* to) {
@@ -226,7 +262,6 @@ class Communicator {
     using T = typename Part::non_const_value_type;
     Index const piece = pieces("reduce_scatter", part, whole);
     if (size() == 1) return copy(context, whole, part);
-    if (context.dry()) return {};
     int const number = narrow("reduce_scatter", piece);
     return exchange<T>(form, context, &Traffic::reduce_scatter, {whole.data(), piece * size(), part.data(), piece},
                        [&](auto const& call, T const* from, T* to) {
@@ -244,7 +279,6 @@ class Communicator {
             " elements into ", incoming.size(), " among ", size(),
             " ranks: both must be the same multiple of the ranks");
     if (size() == 1) return copy(context, outgoing, incoming);
-    if (context.dry()) return {};
     int const number = narrow("all_to_all", whole / size());
     return exchange<T>(form, context, &Traffic::all_to_all, {outgoing.data(), whole, incoming.data(), whole},
                        [&](auto const& call, T const* from, T* to) {
@@ -259,7 +293,7 @@ class Communicator {
     using T = typename Values::non_const_value_type;
     Index const count = elements("broadcast", values);
     require(root >= 0 && root < size(), "communicator: broadcast from rank ", root, " of ", size());
-    if (size() == 1 || context.dry()) return {};
+    if (size() == 1) return {};
     bool const sends = rank() == root;
     return exchange<T>(
         form, context, &Traffic::broadcast, {values.data(), sends ? count : 0, values.data(), sends ? 0 : count, 0},
@@ -320,7 +354,12 @@ class Communicator {
   Pending<Space> exchange(detail::Form form, Context<Space> const& context, Traffic::Verb Traffic::*verb,
                           Operands<T> const& operands, Post const& post) const {
     auto const [from, sent, to, received, place] = operands;
-    state_->count(verb, static_cast<std::size_t>(sent) * sizeof(T));
+    auto const bytes = static_cast<std::size_t>(sent) * sizeof(T);
+    if (context.dry() && state_->work == nullptr) return {};
+    require(context.dry() || !is_planned(),
+            "communicator: a planned one has no ranks to exchange data with: use it in contexts that measure");
+    std::size_t const item = state_->count(verb, bytes, form, std::max(sent, received) * static_cast<Index>(sizeof(T)));
+    if (context.dry()) return form == blocking ? Pending<Space>() : Pending<Space>(state_, state_->take_planned(item));
     context.fence("dchag::communicator");
     Pending<Space> pending(state_, state_->take_exchange());
     auto& exchange = state_->exchanges[pending.exchange_];

@@ -63,6 +63,11 @@ class Pending {
   void finish(Space const& space) {
     auto const state = std::move(state_);
     auto& exchange = state->exchanges[exchange_];
+    if (state->planned) {
+      if (state->work != nullptr) state->work->wait(exchange.item);
+      exchange.busy = false;
+      return;
+    }
     detail::check_mpi(
         MPI_Waitall(static_cast<int>(exchange.requests.size()), exchange.requests.data(), MPI_STATUSES_IGNORE),
         "MPI_Waitall");

@@ -36,13 +36,14 @@ class ShardExchange final : public UnitHooks<Space> {
       : parameters_(&parameters), mesh_(std::move(mesh)), gathered_(parameters), reduced_(parameters) {}
 
   void begin(Context<Space> const& context, Index unit, Pass pass) override {
-    if (context.dry()) return plan(unit, pass);
+    if (context.dry() && context.work() == nullptr) return plan(unit, pass);
     Shard const& shard = parameters_->shard();
     if (shard.values) gathered_.use(context, mesh_.shard(), unit, pass);
     if (shard.gradients && pass == Pass::backward) reduced_.collect(context, unit);
   }
   void end(Context<Space> const& context, Index unit, Pass pass) override {
-    if (!context.dry() && pass == Pass::backward) reduced_.end_backward(context, mesh_, unit, last_);
+    if ((!context.dry() || context.work() != nullptr) && pass == Pass::backward)
+      reduced_.end_backward(context, mesh_, unit, last_);
   }
   void values_changed() override { gathered_.forget(); }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <dchag/core/context.hpp>
 #include <dchag/core/types.hpp>
 #include <string>
@@ -18,15 +20,33 @@ struct Traffic {
   };
   Verb all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, barrier;
 
+  /// f(name, Verb const&) for each verb.
+  template <class F>
+  void each(F const& f) const {
+    for (auto const verb : verbs()) f(name(verb), this->*verb);
+  }
+  static char const* name(Verb Traffic::*verb) {
+    constexpr char const* names[] = {"all_reduce", "all_gather", "reduce_scatter",
+                                     "all_to_all", "broadcast",  "barrier"};
+    auto const all = verbs();
+    return names[std::find(all.begin(), all.end(), verb) - all.begin()];
+  }
+
   Index calls() const { return total(&Verb::calls); }
   Index bytes() const { return total(&Verb::bytes); }
   void reset() { *this = {}; }
   bool operator==(Traffic const&) const = default;
 
  private:
+  static std::array<Verb Traffic::*, 6> verbs() {
+    return {&Traffic::all_reduce, &Traffic::all_gather, &Traffic::reduce_scatter,
+            &Traffic::all_to_all, &Traffic::broadcast,  &Traffic::barrier};
+  }
+
   Index total(Index Verb::*field) const {
-    return all_reduce.*field + all_gather.*field + reduce_scatter.*field + all_to_all.*field + broadcast.*field +
-           barrier.*field;
+    Index sum = 0;
+    for (auto const verb : verbs()) sum += (this->*verb).*field;
+    return sum;
   }
 };
 

@@ -56,19 +56,20 @@ void adamw_pass(Context<Space> const& context, Index count, AdamWStep<T> const& 
                 T* second, bool zero_gradients) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  context.loop(
-      "dchag::adamw", count / lanes, KOKKOS_LAMBDA(Index block) {
-        Index const at = block * lanes;
-        L const g = load<L>(gradients + at) * step.gradient_scale;
-        L m = load<L>(first + at), v = load<L>(second + at), value = load<L>(values + at) * step.decay;
-        m += step.fresh1 * (g - m);
-        v = step.keep2 * v + step.fresh2 * g * g;
-        value -= step.step_size * m / (lane_roots<T>(v) * step.root_scale + step.epsilon);
-        store(values + at, value);
-        store(first + at, m);
-        store(second + at, v);
-        if (zero_gradients) store(gradients + at, L{});
-      });
+  context.loop("dchag::adamw", count / lanes,
+               KOKKOS_LAMBDA(Index block) {
+                 Index const at = block * lanes;
+                 L const g = load<L>(gradients + at) * step.gradient_scale;
+                 L m = load<L>(first + at), v = load<L>(second + at), value = load<L>(values + at) * step.decay;
+                 m += step.fresh1 * (g - m);
+                 v = step.keep2 * v + step.fresh2 * g * g;
+                 value -= step.step_size * m / (lane_roots<T>(v) * step.root_scale + step.epsilon);
+                 store(values + at, value);
+                 store(first + at, m);
+                 store(second + at, v);
+                 if (zero_gradients) store(gradients + at, L{});
+               },
+               {static_cast<double>(count * static_cast<Index>(sizeof(T))) * (zero_gradients ? 8 : 7)});
 }
 
 }  // namespace detail
@@ -89,13 +90,17 @@ class AdamWState {
     Buffer first, second;
   };
 
-  /// Of allocated parameters, which must outlive it.
+  /// Of allocated parameters, which must outlive it; of planned ones it has no storage either.
   explicit AdamWState(Parameters<T, Space> const& parameters) : parameters_(&parameters) {
     static_assert(Parameters<T, Space>::padding % lane_count<T, Space> == 0);
-    require(parameters.allocated(), "AdamW: the parameters have no storage: allocate() them before");
+    require(parameters.laid_out(), "AdamW: the parameters have no storage: allocate() them before");
     for (auto const& unit : parameters.units()) {
-      moments_.push_back({zeros<T, Space>("dchag::adamw::m " + unit.name, unit.owned_size()),
-                          zeros<T, Space>("dchag::adamw::v " + unit.name, unit.owned_size())});
+      auto const size = static_cast<std::size_t>(unit.owned_size());
+      if (parameters.allocated())
+        moments_.push_back({zeros<T, Space>("dchag::adamw::m " + unit.name, unit.owned_size()),
+                            zeros<T, Space>("dchag::adamw::v " + unit.name, unit.owned_size())});
+      else
+        moments_.push_back({Buffer(unit.values.data(), size), Buffer(unit.values.data(), size)});
     }
   }
 

@@ -22,11 +22,12 @@ double gradient_norm(Context<Space> const& context, Parameters<T, Space> const& 
       Index const skipped = counts_shared ? 0 : std::clamp<Index>(unit.shared - range.begin, 0, range.count);
       detail::Chunks const chunks(range.count - skipped, Parameters<T, Space>::padding);
       detail::sum_chunks(context, "dchag::clip::squares", chunks.count, partial.data(),
-                         detail::SumOfSquares<T>{parameters.owned_gradients(unit, range) + skipped, chunks});
+                         detail::SumOfSquares<T>{parameters.owned_gradients(unit, range) + skipped, chunks},
+                         moves<T>(chunks.total));
     }
   }
   double squares = detail::total_of(context, partial);
-  if (context.dry()) return 0;
+  if (context.dry() && context.work() == nullptr) return 0;
   if (parameters.shard().count > 1) squares = mesh.shard().all_reduce(squares);
   return std::sqrt(mesh.model().all_reduce(squares));
 }

@@ -102,7 +102,8 @@ template <class Space, class T>
 double squared_error(Context<Space> const& context, SquaredError<T> const& error, double count) {
   auto scope = context.workspace().scope();
   auto const partial = push_partial_sums(context);
-  sum_chunks(context, "dchag::loss::squared_error", error.rows.count, partial.data(), error);
+  sum_chunks(context, "dchag::loss::squared_error", error.rows.count, partial.data(), error,
+             moves<T>(3 * error.rows.total * error.columns));
   return total_of(context, partial, error.divisor) / count;
 }
 
@@ -212,7 +213,8 @@ double latitude_weighted_mse(Context<Space> const& context, View<T****, Space> c
   WeightedSquaredError<T> const error{prediction.data(), target.data(), of_pixels, Chunks(rows),
                                       factors.data(),    gradient,      2 * scale, sum};
   auto const partial = push_partial_sums(context);
-  sum_chunks(context, "dchag::loss::weighted_squared_error", error.rows.count, partial.data(), error);
+  sum_chunks(context, "dchag::loss::weighted_squared_error", error.rows.count, partial.data(), error,
+             moves<T>(4 * rows * columns));
   return total_of(context, partial, sum);
 }
 

@@ -85,15 +85,33 @@ class Trainer {
   /// largest batch where batches of one number of images differ in what they need.
   void plan(Batch const& batch) {
     Workspace<Space> measuring;
-    Context<Space> const dry(measuring, space_);
-    if (exchange_ != nullptr) exchange_->begin_plan();
-    model_->gradients(dry, batch, 1.0);
-    if (exchange_ != nullptr) exchange_->end_plan();
-    gradient_norm(dry, model_->parameters());
-    model_->evaluate(dry, batch);
+    measure(measuring, batch);
     reserve(measuring);
     trained_ = std::max(trained_, static_cast<Index>(batch.size()));
     evaluated_ = std::max(evaluated_, trained_);
+  }
+
+  /// Bytes of the workspace that steps with such a batch need, and the work of one step of `accumulate` of them, at any
+  /// time of a run but its beginning; the batch's views may lead anywhere. The model may be one without storage, on a
+  /// planned mesh, whose communicators count the step's traffic.
+  std::size_t rehearse(Batch const& batch, Work& work) {
+    Workspace<Space> measuring;
+    measure(measuring, batch);
+    std::size_t const bytes = measuring.peak();
+    trained_ = std::max(trained_, static_cast<Index>(batch.size()));
+    Context<Space> const context(measuring, work, space_);
+    clean_ = keeps_gradients_clean();
+    model_->mesh().tell(&work);
+    try {
+      for (Index i = 0; i < options_.accumulate; ++i) add_gradients(context, batch, options_.accumulate);
+      update(context);
+    } catch (...) {
+      discard();
+      model_->mesh().tell(nullptr);
+      throw;
+    }
+    model_->mesh().tell(nullptr);
+    return bytes;
   }
 
   /// One batch. Where accumulate = 1 that is a step; else every accumulate-th call is. Answers the mean loss of the
@@ -168,26 +186,39 @@ class Trainer {
             " ranks of the shard axis, which gather parameters from each other, have one more: give each as many");
   }
 
+  void measure(Workspace<Space>& measuring, Batch const& batch) {
+    Context<Space> const dry(measuring, space_);
+    if (exchange_ != nullptr) exchange_->begin_plan();
+    model_->gradients(dry, batch, 1.0);
+    if (exchange_ != nullptr) exchange_->end_plan();
+    gradient_norm(dry, model_->parameters());
+    model_->evaluate(dry, batch);
+  }
+
   void reserve(Workspace<Space> const& measured) {
     if (workspace_.measuring() || measured.peak() > workspace_.capacity()) workspace_.allocate(measured.peak());
   }
 
   void add_gradients(Batch const& batch, Index batches) {
+    require(model_->parameters().allocated(), "trainer: the model has no storage: build it with storage = true");
     try {
       if (static_cast<Index>(batch.size()) > trained_) plan(batch);
-      Context<Space> const context(workspace_, space_);
-      if (exchange_ != nullptr) exchange_->begin_batch(context, pending_ == 0, pending_ + 1 == batches);
-      if (pending_ == 0) begin(context);
-      double const weight = 1.0 / static_cast<double>(batches * model_->mesh().replicas().size());
-      if constexpr (CountsBatches<Model>) model_->begin_batch(steps(), pending_);
-      loss_ += model_->gradients(context, batch, weight);
-      context.fence("dchag::trainer::gradients");  // the batch may go, or be filled again
-      images_ += static_cast<double>(batch.size());
-      ++pending_;
+      add_gradients(Context<Space>(workspace_, space_), batch, batches);
     } catch (...) {
       discard();
       throw;
     }
+  }
+
+  void add_gradients(Context<Space> const& context, Batch const& batch, Index batches) {
+    if (exchange_ != nullptr) exchange_->begin_batch(context, pending_ == 0, pending_ + 1 == batches);
+    if (pending_ == 0) begin(context);
+    double const weight = 1.0 / static_cast<double>(batches * model_->mesh().replicas().size());
+    if constexpr (CountsBatches<Model>) model_->begin_batch(steps(), pending_);
+    loss_ += model_->gradients(context, batch, weight);
+    context.fence("dchag::trainer::gradients");  // the batch may go, or be filled again
+    images_ += static_cast<double>(batch.size());
+    ++pending_;
   }
 
   void begin(Context<Space> const& context) {
@@ -196,10 +227,11 @@ class Trainer {
     clean_ = false;
   }
 
+  double update() { return update(Context<Space>(workspace_, space_)); }
+
   /// Ends a step: the batches of all replicas are done.
-  double update() {
+  double update(Context<Space> const& context) {
     Phase const phase("dchag::trainer::update");
-    Context<Space> const context(workspace_, space_);
     Communicator const& replicas = model_->mesh().replicas();
     if (exchange_ != nullptr) exchange_->complete(context);
     auto const [loss_sum, images] =
@@ -221,12 +253,18 @@ class Trainer {
     if (exchange_ != nullptr) exchange_->end_publish(context);
     context.fence("dchag::trainer::step");
     discard();
-    Shard const& shard = model_->parameters().shard();
-    clean_ = shard.count == 1 || shard.gradients;  // else only the owned ones are zero
+    clean_ = keeps_gradients_clean();
+    if (context.dry()) return loss;
     double const seconds = std::chrono::duration<double>(Clock::now() - began_).count();
     report_ = {steps(), options_.total, loss, rate, norm, seconds, images / seconds};
     for (auto const& callback : callbacks_) callback(report_);
     return loss;
+  }
+
+  /// Whether the optimizer's pass zeroes all gradients: where shares of whole ones are owned, only these.
+  bool keeps_gradients_clean() const {
+    Shard const& shard = model_->parameters().shard();
+    return shard.count == 1 || shard.gradients;
   }
 
   void discard() {

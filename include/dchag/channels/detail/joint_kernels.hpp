@@ -26,14 +26,16 @@ void pack_rows(Context<Space> const& context, Tiling const& tiling, Packed where
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::pack_rows", count * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::pack_rows", count * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const row = item / blocks, n = item % blocks * lanes;
         T *const one = tiled + row * pitch + n, *const other = packed + where.at(row, n);
         if (back)
           store(one, load<L>(other));
         else
           store(other, load<L>(one));
-      });
+      },
+      moves<T>(2 * count * tiling.width));
 }
 
 /// What a rank adds to the sums over ranks, rows [h (width + 1)] of a message: of head i its normalizer
@@ -47,13 +49,15 @@ void pack_attention(Context<Space> const& context, Tiling const& tiling, Index h
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   Packed const maxima{heads, tiling.block()}, sums{heads * (width + 1), tiling.block()};
   context.loop(
-      "dchag::channels::pack_attention", sums.rows * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::pack_attention", sums.rows * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const row = item / blocks, n = item % blocks * lanes, e = row - heads;
         Index const i = row < heads ? row : e / width, at = i * pitch + n;
         L value = load<L>(normalizer + at) * lanes_exp<T>(load<L>(max + at) - load<L>(largest + maxima.at(i, n)));
         if (row >= heads) value *= load<L>(z + e * pitch + n) - broadcast<L>(shift == nullptr ? T{0} : shift[e]);
         store(packed + sums.at(row, n), value);
-      });
+      },
+      moves<T>(2 * sums.rows * tiling.width, 20 * sums.rows * tiling.width));
 }
 
 /// From messages of the maxima and of the sums over ranks (normalizers in the first h rows of `totals`): the maximum
@@ -66,13 +70,15 @@ void unpack_weights(Context<Space> const& context, Tiling const& tiling, Index h
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   Packed const maxima{heads, tiling.block()};
   context.loop(
-      "dchag::channels::unpack_weights", heads * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::unpack_weights", heads * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const i = item / blocks, n = item % blocks * lanes, at = i * pitch + n;
         L const all = load<L>(largest + maxima.at(i, n)), total = load<L>(totals + where.at(i, n));
         store(share + at, load<L>(normalizer + at) * lanes_exp<T>(load<L>(max + at) - all) / total);
         store(max + at, all);
         store(normalizer + at, total);
-      });
+      },
+      moves<T>(7 * heads * tiling.width));
 }
 
 /// z [h width, pitch] = the sums over the normalizers, and shift.
@@ -84,11 +90,13 @@ void unpack_values(Context<Space> const& context, Tiling const& tiling, Index he
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   Packed const sums{heads * (width + 1), tiling.block()};
   context.loop(
-      "dchag::channels::unpack_values", heads * width * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::unpack_values", heads * width * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const e = item / blocks, n = item % blocks * lanes;
         store(z + e * pitch + n, load<L>(packed + sums.at(heads + e, n)) / load<L>(packed + sums.at(e / width, n)) +
                                      broadcast<L>(shift == nullptr ? T{0} : shift[e]));
-      });
+      },
+      moves<T>(2 * heads * width * tiling.width));
 }
 
 /// x[c, r, n] *= share[i(r), n], where rows r of head i stand together: [count, heads * width, pitch].
@@ -99,11 +107,13 @@ void scale_by_share(Context<Space> const& context, Tiling const& tiling, Index c
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::scale_by_share", count * heads * width * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::scale_by_share", count * heads * width * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const n = item % blocks * lanes, row = item / blocks;
         T* const place = x + row * pitch + n;
         store(place, load<L>(place) * load<L>(share + row / width % heads * pitch + n));
-      });
+      },
+      moves<T>(2 * count * heads * width * tiling.width));
 }
 
 /// tokens[t] [D, pitch] = the place[t]-th of a message of tokens [D, width], or the other way.
@@ -114,14 +124,16 @@ void place_tokens(Context<Space> const& context, Tiling const& tiling, Index tok
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, columns = tiling.width;
   context.loop(
-      "dchag::channels::place_tokens", tokens * embed * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::place_tokens", tokens * embed * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const n = item % blocks * lanes, row = item / blocks, t = row / embed, e = row % embed;
         T *const one = to + row * pitch + n, *const other = gathered + (place[t] * embed + e) * columns + n;
         if (back)
           store(other, load<L>(one));
         else
           store(one, load<L>(other));
-      });
+      },
+      moves<T>(2 * tokens * embed * tiling.width));
 }
 
 }  // namespace dchag::channels::detail

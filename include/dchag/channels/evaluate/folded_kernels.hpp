@@ -84,19 +84,23 @@ void fold_weights(Context<Space> const& context, FoldedWeights<T> const& folded,
   LinearChain<T> const chain = folded.chain;
   int const top = chain.levels - 1;
   context.loop(
-      "dchag::channels::fold_weights", own.count * embed, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::fold_weights", own.count * embed,
+      KOKKOS_LAMBDA(Index item) {
         Index const c = item / embed, e = item % embed;
         T* const to = folded.at(c, e);
         for (Index p = 0; p < patch; ++p) to[p] = chain.coefficient[top][own.global[c]] * weight[item * patch + p];
-      });
+      },
+      moves<T>(2 * own.count * embed * patch));
   context.loop(
-      "dchag::channels::fold_beta", chain.groups[top].groups * embed, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::fold_beta", chain.groups[top].groups * embed,
+      KOKKOS_LAMBDA(Index item) {
         Index const g = item / embed, e = item % embed;
         T sum = own.leads[g] != 0 ? chain.offset[top][g] : T{0};
         for (Index c = own.first[g]; c < own.first[g + 1]; ++c)
           sum += chain.coefficient[top][own.global[c]] * beta[c * embed + e];
         folded_beta[item] = sum;
-      });
+      },
+      moves<T>(own.count * embed));
 }
 
 /// From the gradients of the folded weights and the sums of the tokens' gradients, [tokens, D], or `by_channel` [own
@@ -110,7 +114,8 @@ void unfold_weights(Context<Space> const& context, FoldedWeights<T> const& folde
   OwnChannels const own = folded.own;
   int const top = chain.levels - 1;
   context.teams(
-      "dchag::channels::unfold_weights", own.count, 32, 0, KOKKOS_LAMBDA(Team const& team) {
+      "dchag::channels::unfold_weights", own.count, 32, 0,
+      KOKKOS_LAMBDA(Team const& team) {
         Index const c = team.league_rank(), from_sum = (by_channel ? c : folded.token_of(c)) * embed;
         T const coefficient = chain.coefficient[top][own.global[c]];
         T total = 0;
@@ -128,7 +133,8 @@ void unfold_weights(Context<Space> const& context, FoldedWeights<T> const& folde
             },
             total);
         Kokkos::single(Kokkos::PerTeam(team), [&] { chain.dcoefficient[own.global[c]] = total; });
-      });
+      },
+      moves<T>(4 * own.count * embed * patch));
 }
 
 /// The gradients of the offsets of the last level from the sums [tokens, D] of its tokens' gradients.
@@ -167,7 +173,7 @@ void unfold_level(Context<Space> const& context, LinearChain<T> const& chain, in
 template <class T, class Space>
 void add_to(Context<Space> const& context, Index count, T const* from, T* to) {
   context.loop(
-      "dchag::channels::add_to", count, KOKKOS_LAMBDA(Index at) { to[at] += from[at]; });
+      "dchag::channels::add_to", count, KOKKOS_LAMBDA(Index at) { to[at] += from[at]; }, moves<T>(3 * count));
 }
 
 }  // namespace detail

@@ -54,7 +54,8 @@ void scores(Context<Space> const& context, Tiling const& tiling, Index channels,
   Index const blocks = tiling.width / lane_count<T, Space>;
   with_head_block(heads, [&](auto block) {
     context.loop("dchag::channels::scores", channels * (heads / block()) * blocks,
-                 Scores<T, Space, block()>{heads, patch, tiling.pitch, blocks, x, r, sigma, max, normalizer, s});
+                 Scores<T, Space, block()>{heads, patch, tiling.pitch, blocks, x, r, sigma, max, normalizer, s},
+                 moves<T>(channels * (patch + heads) * tiling.width, channels * heads * patch * tiling.width));
   });
 }
 
@@ -66,11 +67,13 @@ void spread_bias(Context<Space> const& context, Tiling const& tiling, Index rows
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::spread_bias", rows * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::spread_bias", rows * blocks,
+      KOKKOS_LAMBDA(Index item) {
         T* const place = m + item / blocks * pitch + item % blocks * lanes;
         L const value = broadcast<L>(bias[item / blocks]);
         store(place, accumulate ? load<L>(place) + value : value);
-      });
+      },
+      moves<T>(rows * tiling.width * (accumulate ? 2 : 1)));
 }
 
 /// Turns scores [c, h, pitch] into weights over c in place; leaves the maximum and the normalizer [h, pitch].
@@ -81,7 +84,8 @@ void softmax(Context<Space> const& context, Tiling const& tiling, Index channels
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, step = heads * pitch;
   context.loop(
-      "dchag::channels::softmax", heads * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::softmax", heads * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const at = item / blocks * pitch + item % blocks * lanes;
         L largest = load<L>(s + at), sum{};
         for (Index c = 1; c < channels; ++c) largest = dchag::max(largest, load<L>(s + c * step + at));
@@ -94,7 +98,8 @@ void softmax(Context<Space> const& context, Tiling const& tiling, Index channels
         for (Index c = 0; c < channels; ++c) store(s + c * step + at, load<L>(s + c * step + at) * scale);
         store(max + at, largest);
         store(normalizer + at, sum);
-      });
+      },
+      moves<T>(2 * channels * heads * tiling.width, 20 * channels * heads * tiling.width));
 }
 
 /// Weights from scores [c, h, pitch] in place, with the maximum and the normalizer that softmax left.
@@ -105,11 +110,13 @@ void weights_again(Context<Space> const& context, Tiling const& tiling, Index ch
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::weights_again", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::weights_again", channels * heads * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const n = item % blocks * lanes, row = item / blocks, at = row % heads * pitch + n;
         T* const place = s + row * pitch + n;
         store(place, lanes_exp<T>(load<L>(place) - load<L>(max + at)) / load<L>(normalizer + at));
-      });
+      },
+      moves<T>(2 * channels * heads * tiling.width, 20 * channels * heads * tiling.width));
 }
 
 /// sum[i, e, n] (+)= sum_c a[c, i, n] (t[c, e, n] + beta[c, e]); beta may be null.
@@ -162,7 +169,9 @@ void weighted_sum(Context<Space> const& context, Tiling const& tiling, Index cha
   with_head_block(heads, [&](auto block) {
     using Kernel = WeightedSum<T, Space, block()>;
     context.loop("dchag::channels::weighted_sum", heads / block() * ceil_div(embed, Kernel::feature_block) * blocks,
-                 Kernel{channels, heads, embed, tiling.pitch, blocks, accumulate, a, t, beta, sum});
+                 Kernel{channels, heads, embed, tiling.pitch, blocks, accumulate, a, t, beta, sum},
+                 moves<T>((channels * (embed + heads) + heads * embed * (accumulate ? 2 : 1)) * tiling.width,
+                          channels * heads * embed * tiling.width));
   });
 }
 
@@ -247,7 +256,9 @@ void pull_tokens(Context<Space> const& context, Tiling const& tiling, Index chan
   with_head_block(heads, [&](auto block) {
     using Kernel = PullTokens<T, Space, block()>;
     context.loop("dchag::channels::pull_tokens", ceil_div(channels, Kernel::channel_block) * blocks,
-                 Kernel{channels, heads, embed, tiling.pitch, blocks, a, delta, y, t, beta, u, ds, dt});
+                 Kernel{channels, heads, embed, tiling.pitch, blocks, a, delta, y, t, beta, u, ds, dt},
+                 moves<T>((2 * channels * (embed + heads) + heads * embed) * tiling.width,
+                          channels * heads * embed * tiling.width * (u == nullptr ? 2 : 3)));
   });
 }
 
@@ -259,13 +270,15 @@ void scale_patches(Context<Space> const& context, Tiling const& tiling, Index ch
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::scale_patches", heads * channels * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::scale_patches", heads * channels * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
         L const weight = load<L>(a + (c * heads + i) * pitch + n);
         for (Index p = 0; p < patch; ++p)
           store(scaled + ((i * channels + c) * patch + p) * pitch + n,
                 weight * load<L>(x + (c * patch + p) * pitch + n));
-      });
+      },
+      moves<T>((heads * channels * patch + channels * (patch + heads)) * tiling.width));
 }
 
 /// The attention's backward pass through the patches of a chunk, channel-math.md section 3, PatchSpace, with
@@ -278,7 +291,8 @@ void pull_patches(Context<Space> const& context, Tiling const& tiling, Index cha
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::pull_patches", heads * channels * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::pull_patches", heads * channels * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
         Index const at = (c * heads + i) * pitch + n;
         L const weight = load<L>(a + at);
@@ -290,7 +304,9 @@ void pull_patches(Context<Space> const& context, Tiling const& tiling, Index cha
           store(place, weight * pixel);
         }
         store(ds + at, weight * (da - load<L>(delta + i * pitch + n)));
-      });
+      },
+      moves<T>((2 * heads * channels * patch + channels * (patch + 3 * heads)) * tiling.width,
+               2 * heads * channels * patch * tiling.width));
 }
 
 }  // namespace dchag::channels::kernels

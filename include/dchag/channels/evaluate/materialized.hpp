@@ -14,11 +14,13 @@ void add_token_bias(Context<Space> const& context, Tiling const& tiling, Index c
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::add_token_bias", channels * embed * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::add_token_bias", channels * embed * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const row = item / blocks;
         T* const place = t + row * pitch + item % blocks * lanes;
         store(place, load<L>(place) + broadcast<L>(bias[row % embed]));
-      });
+      },
+      moves<T>(2 * channels * embed * tiling.width));
 }
 
 /// out[c, i, n] = factor * sum over the features e of head i of m[c, e, n] v[e, n]; v [D] alone where v_pitch is 0.
@@ -29,7 +31,8 @@ void head_dots(Context<Space> const& context, Tiling const& tiling, Index channe
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::head_dots", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::head_dots", channels * heads * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const n = item % blocks * lanes, row = item / blocks, first = row % heads * width;
         T const* const from = m + row * width * pitch + n;
         L total{};
@@ -37,7 +40,8 @@ void head_dots(Context<Space> const& context, Tiling const& tiling, Index channe
           total += load<L>(from + e * pitch) *
                    (v_pitch == 0 ? broadcast<L>(v[first + e]) : load<L>(v + (first + e) * v_pitch + n));
         store(out + row * pitch + n, total * factor);
-      });
+      },
+      moves<T>(channels * heads * (width + 1) * tiling.width));
 }
 
 /// z[e, n] = sum_c a[c, i(e), n] v[c, e, n]
@@ -48,13 +52,15 @@ void weigh_values(Context<Space> const& context, Tiling const& tiling, Index cha
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, embed = heads * width;
   context.loop(
-      "dchag::channels::weigh_values", embed * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::weigh_values", embed * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const n = item % blocks * lanes, e = item / blocks;
         L total{};
         for (Index c = 0; c < channels; ++c)
           total += load<L>(a + (c * heads + e / width) * pitch + n) * load<L>(v + (c * embed + e) * pitch + n);
         store(z + e * pitch + n, total);
-      });
+      },
+      moves<T>(channels * heads * (width + 1) * tiling.width));
 }
 
 /// ds[c, i, n] = a (ds - delta[i, n])
@@ -65,10 +71,12 @@ void softmax_gradient(Context<Space> const& context, Tiling const& tiling, Index
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::softmax_gradient", channels * heads * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::softmax_gradient", channels * heads * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const n = item % blocks * lanes, row = item / blocks, at = row * pitch + n;
         store(ds + at, load<L>(a + at) * (load<L>(ds + at) - load<L>(delta + row % heads * pitch + n)));
-      });
+      },
+      moves<T>(3 * channels * heads * tiling.width));
 }
 
 /// m[c, e, n] = w[c, i(e), n] v[e, n] factor; v [D] alone where v_pitch is 0.
@@ -79,11 +87,13 @@ void scale_heads(Context<Space> const& context, Tiling const& tiling, Index chan
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, embed = heads * width;
   context.loop(
-      "dchag::channels::scale_heads", channels * embed * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::scale_heads", channels * embed * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const n = item % blocks * lanes, row = item / blocks, c = row / embed, e = row % embed;
         L const value = v_pitch == 0 ? broadcast<L>(v[e]) : load<L>(v + e * v_pitch + n);
         store(m + row * pitch + n, load<L>(w + (c * heads + e / width) * pitch + n) * value * factor);
-      });
+      },
+      moves<T>(channels * heads * (width + 1) * tiling.width));
 }
 
 /// total[e] += factor * sum over c and n of w[c, i(e), n] k[c, e, n]
@@ -93,7 +103,8 @@ void add_weighted_keys(Context<Space> const& context, Tiling const& tiling, Inde
   using Team = typename Kokkos::TeamPolicy<Space>::member_type;
   Index const columns = tiling.width, pitch = tiling.pitch, embed = heads * width;
   context.teams(
-      "dchag::channels::add_weighted_keys", embed, 32, 0, KOKKOS_LAMBDA(Team const& team) {
+      "dchag::channels::add_weighted_keys", embed, 32, 0,
+      KOKKOS_LAMBDA(Team const& team) {
         Index const e = team.league_rank();
         T sum = 0;
         Kokkos::parallel_reduce(
@@ -104,7 +115,8 @@ void add_weighted_keys(Context<Space> const& context, Tiling const& tiling, Inde
             },
             sum);
         Kokkos::single(Kokkos::PerTeam(team), [&] { total[e] += factor * sum; });
-      });
+      },
+      moves<T>(channels * heads * (width + 1) * tiling.width));
 }
 
 }  // namespace detail

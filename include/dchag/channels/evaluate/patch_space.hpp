@@ -11,7 +11,8 @@ template <class T, class Space>
 void weights_to_columns(Context<Space> const& context, Index channels, Index embed, Index patch, T* weight, T* columns,
                         bool back) {
   context.loop(
-      "dchag::channels::weights_to_columns", embed * channels, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::weights_to_columns", embed * channels,
+      KOKKOS_LAMBDA(Index item) {
         Index const e = back ? item % embed : item / channels, c = back ? item / embed : item % channels;
         T* const one = weight + (c * embed + e) * patch;
         T* const other = columns + (e * channels + c) * patch;
@@ -20,7 +21,8 @@ void weights_to_columns(Context<Space> const& context, Index channels, Index emb
             one[p] += other[p];
           else
             other[p] = one[p];
-      });
+      },
+      moves<T>(embed * channels * patch * (back ? 3 : 2)));
 }
 
 }  // namespace detail

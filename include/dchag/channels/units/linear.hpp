@@ -28,7 +28,8 @@ void weigh_tokens(Context<Space> const& context, Tiling const& tiling, Index cou
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::weigh_tokens", embed * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::weigh_tokens", embed * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const e = item / blocks, n = item % blocks * lanes;
         L total = broadcast<L>(bias == nullptr ? T{0} : bias[0]);
         for (Index c = 0; c < count; ++c) {
@@ -37,7 +38,8 @@ void weigh_tokens(Context<Space> const& context, Tiling const& tiling, Index cou
           total += token * weight[c];
         }
         store(out + e * pitch + n, total);
-      });
+      },
+      moves<T>((count + 1) * embed * tiling.width));
 }
 
 /// The backward pass of weigh_tokens: token gradients written, those of the weights (and of the bias, team `count`,
@@ -71,7 +73,8 @@ void pull_weighed_tokens(Context<Space> const& context, Tiling const& tiling, In
             },
             total);
         Kokkos::single(Kokkos::PerTeam(team), [&] { (c == count ? bias_gradient[0] : weight_gradient[c]) += total; });
-      });
+      },
+      moves<T>((2 * count + 1) * embed * tiling.width));
 }
 
 }  // namespace detail

@@ -26,7 +26,8 @@ void head_products(Context<Space> const& context, Tiling const& tiling, Index he
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::head_products", heads * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::head_products", heads * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const i = item / blocks, n = item % blocks * lanes;
         L total{};
         for (Index e = i * width; e < (i + 1) * width; ++e) {
@@ -35,7 +36,8 @@ void head_products(Context<Space> const& context, Tiling const& tiling, Index he
           total += load<L>(dz + e * pitch + n) * value;
         }
         store(delta + i * pitch + n, total);
-      });
+      },
+      moves<T>(2 * heads * width * tiling.width));
 }
 
 /// delta[i, n] += sum over the features e of head i of dz[e, n] bias[e]
@@ -46,12 +48,14 @@ void add_bias_products(Context<Space> const& context, Tiling const& tiling, Inde
   using L = Lanes<T, lanes>;
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
   context.loop(
-      "dchag::channels::add_bias_products", heads * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::add_bias_products", heads * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const i = item / blocks, n = item % blocks * lanes;
         L total = load<L>(delta + i * pitch + n);
         for (Index e = i * width; e < (i + 1) * width; ++e) total += load<L>(dz + e * pitch + n) * bias[e];
         store(delta + i * pitch + n, total);
-      });
+      },
+      moves<T>(heads * width * tiling.width));
 }
 
 /// left[r, c] += x[r] y[r / rows_per_y, c]
@@ -61,12 +65,14 @@ void add_outer(Context<Space> const& context, Index rows, Index columns, Index r
   constexpr Index block = on_host<Space> ? 1024 : 1;  // columns that a thread takes
   Index const blocks = ceil_div(columns, block);
   context.loop(
-      "dchag::channels::add_outer", rows * blocks, KOKKOS_LAMBDA(Index item) {
+      "dchag::channels::add_outer", rows * blocks,
+      KOKKOS_LAMBDA(Index item) {
         Index const row = item / blocks, first = item % blocks * block, end = Kokkos::min(first + block, columns);
         T const factor = x[row];
         T const* const from = y + row / rows_per_y * columns;
         for (Index column = first; column < end; ++column) left[row * columns + column] += factor * from[column];
-      });
+      },
+      moves<T>(2 * rows * columns));
 }
 
 }  // namespace detail

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <dchag/core/types.hpp>
+#include <dchag/core/work.hpp>
 #include <dchag/parallel/detail/mpi.hpp>
 #include <dchag/parallel/traffic.hpp>
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +29,7 @@ struct Exchange {
   Memory memory;
   std::vector<MPI_Request> requests;
   bool busy = false;
+  std::size_t item = 0;  // of the Work, where it is planned
 
   std::byte* staged(std::size_t bytes) {
     if (memory.size() < bytes) {
@@ -68,6 +71,8 @@ struct CommunicatorState {
   Traffic traffic;
   std::vector<PhaseTraffic> phases;
   std::vector<Exchange> exchanges;
+  std::optional<RankGroup> planned;  // none: a real communicator
+  Work* work = nullptr;              // told of what a planned one would send
 
   CommunicatorState() = default;
   CommunicatorState(CommunicatorState const&) = delete;
@@ -88,11 +93,23 @@ struct CommunicatorState {
     return index;
   }
 
-  void count(Traffic::Verb Traffic::*verb, std::size_t bytes) {
+  std::size_t take_planned(std::size_t item) {
+    std::size_t const index = take_exchange();
+    exchanges[index].item = item;
+    return index;
+  }
+
+  /// Answers the number of the item in the Work, where there is one to tell.
+  std::size_t count(Traffic::Verb Traffic::*verb, std::size_t bytes, Form form = Form::blocking, Index broadcast = 0) {
     for (Traffic* const counted : {&traffic, &phase(Phase::innermost())}) {
       ++(counted->*verb).calls;
       (counted->*verb).bytes += static_cast<Index>(bytes);
     }
+    return work == nullptr
+               ? 0
+               : work->verb(Traffic::name(verb), *planned,
+                            static_cast<double>(verb == &Traffic::broadcast ? broadcast : static_cast<Index>(bytes)),
+                            form == Form::started);
   }
 
   void reset_traffic() {

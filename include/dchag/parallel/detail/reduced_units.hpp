@@ -14,7 +14,7 @@ namespace dchag::detail {
 template <class T, class Space>
 void add_flat(Context<Space> const& context, Index count, T const* from, T* to) {
   context.loop(
-      "dchag::shard::add", count, KOKKOS_LAMBDA(Index i) { to[i] += from[i]; });
+      "dchag::shard::add", count, KOKKOS_LAMBDA(Index i) { to[i] += from[i]; }, moves<T>(3 * count));
 }
 
 /// The gradients of units on their way to the ranks that own them: over the shard axis, then over the model axis where

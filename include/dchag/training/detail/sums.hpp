@@ -53,23 +53,27 @@ struct TeamSum {
 
 template <class Space, class Body>
 void sum_chunks_by_teams(Context<Space> const& context, char const* label, Index chunks, double* partial,
-                         Body const& body) {
+                         Body const& body, LoopCost const& cost) {
   using Team = typename Kokkos::TeamPolicy<Space>::member_type;
   context.teams(
-      label, chunks, 1, 0, KOKKOS_LAMBDA(Team const& team) {
+      label, chunks, 1, 0,
+      KOKKOS_LAMBDA(Team const& team) {
         double const sum = body(team.league_rank(), TeamSum<Team>{team});
         Kokkos::single(Kokkos::PerTeam(team), [&] { partial[team.league_rank()] += sum; });
-      });
+      },
+      cost);
 }
 
 /// partial[chunk] += body(chunk, sum), where body reduces its chunk by sum(count, term): the sum of term(k) over [0,
 /// count).
 template <class Space, class Body>
-void sum_chunks(Context<Space> const& context, char const* label, Index chunks, double* partial, Body const& body) {
+void sum_chunks(Context<Space> const& context, char const* label, Index chunks, double* partial, Body const& body,
+                LoopCost const& cost = {}) {
   if constexpr (on_host<Space>) {
-    context.loop(label, chunks, [=](Index chunk) { partial[chunk] += body(chunk, ThreadSum{}); });
+    context.loop(
+        label, chunks, [=](Index chunk) { partial[chunk] += body(chunk, ThreadSum{}); }, cost);
   } else {
-    sum_chunks_by_teams(context, label, chunks, partial, body);
+    sum_chunks_by_teams(context, label, chunks, partial, body, cost);
   }
 }
 

@@ -1,0 +1,262 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <dchag/core/error.hpp>
+#include <dchag/planning/plan.hpp>
+#include <dchag/planning/time.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dchag {
+
+/// A model type with its policies (join, order of evaluation, strategies, recomputation), which a search tries on
+/// meshes. See candidate().
+struct Candidate {
+  std::string label;  // what its policies are, for the answer
+  std::function<Plan(Mesh const&, PlannedStep const&)> plan;
+};
+
+/// A Model of that configuration.
+template <TrainableModel Model>
+Candidate candidate(std::string label, typename Model::Config config, BuildOptions options = {}) {
+  return {std::move(label),
+          [config = std::move(config), options = std::move(options)](Mesh const& mesh, PlannedStep const& step) {
+            return dchag::plan<Model>(mesh, config, step, options);
+          }};
+}
+
+enum class Goal {
+  fits,     // the least memory a rank
+  fastest,  // the shortest step
+  fewest    // the fewest ranks that it fits on, and of these the shortest step
+};
+
+/// What is searched.
+struct SearchOptions {
+  Goal goal = Goal::fastest;
+  std::vector<int> ranks;  // numbers of ranks that a job may have
+  Index images = 1;        // of a step, on all replicas together
+  Index leads = 1;         // forecasts of an image
+  bool mixed = false;      // plans of mixed precision are tried besides
+  int largest_model = 64;  // ranks of the model axis, at most
+  int largest_shard = 64;  // ranks of the shard axis, at most
+  double memory = 0.9;     // share of a machine's memory that a plan may take: MPI, BLAS and the like need some too
+
+  /// Throws where a field makes no sense.
+  void check() const {
+    require(!ranks.empty(), "search: ranks is empty: give the numbers of ranks that a job may have");
+    for (int count : ranks) require(count >= 1, "search: ranks = ", count, ": a job has at least 1");
+    require(images >= 1, "search: images = ", images, ": give the images of a step, at least 1");
+    require(leads >= 1, "search: leads = ", leads, ": give at least 1");
+    require(largest_model >= 1, "search: largest_model = ", largest_model, ": give at least 1");
+    require(largest_shard >= 1, "search: largest_shard = ", largest_shard, ": give at least 1");
+    require(memory > 0 && memory <= 1, "search: memory = ", memory, ": give a share above 0, at most 1");
+  }
+};
+
+/// A way to run a step: one candidate on one mesh.
+struct Choice {
+  std::string label;
+  int ranks = 1;
+  MeshShape shape;
+  Numbers numbers = Numbers::computed;
+  PlannedStep step;
+  PlannedMemory memory;  // of the rank with the most, of the ranks 0 and last of a replica
+  PlannedTime time;
+  std::string reason{};  // why it is not the best; empty for the best
+
+  int data() const { return ranks / (shape.model * shape.shard); }
+};
+
+/// One line: label, mesh and batches.
+inline std::string describe(Choice const& choice) {
+  std::ostringstream line;
+  line << choice.label << ", data " << choice.data() << " x shard " << choice.shape.shard << " x model "
+       << choice.shape.model << (choice.numbers == Numbers::mixed ? ", mixed precision" : "") << ", "
+       << choice.step.accumulate << (choice.step.accumulate == 1 ? " batch" : " batches") << " of "
+       << choice.step.images;
+  return line.str();
+}
+
+struct SearchResult {
+  std::optional<Choice> best;    // none: nothing fits
+  std::vector<Choice> others;    // that fit, from the next best on, each with its reason
+  std::vector<Choice> rejected;  // that do not fit or cannot be built, those that need least memory first
+  std::size_t plans = 0;         // that were made
+};
+
+namespace detail {
+
+inline std::string gib(double bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g GiB", bytes / (1024.0 * 1024 * 1024));
+  return text;
+}
+
+/// The largest part of a rank's memory, and what makes it smaller.
+inline std::string memory_reason(Choice const& choice, double allowed) {
+  PlannedMemory const& m = choice.memory;
+  std::pair<std::size_t, char const*> const parts[] = {
+      {m.parameters, "parameters: more shard ranks with FullShard, or more model ranks, make them fewer"},
+      {m.gradients, "gradients: more shard ranks with GradientShard, or more model ranks, make them fewer"},
+      {m.optimizer, "optimizer state: more shard ranks with OptimizerShard make it less"},
+      {m.communication, "rooms for whole units: smaller units or more model ranks make them fewer"},
+      {m.activations, "kept activations: more model ranks, more batches of fewer images, or Recompute make them fewer"},
+      {m.workspace, "temporaries: more batches of fewer images make them fewer"},
+      {m.input, "input: more model ranks, or more batches of fewer images, make it less"}};
+  auto const& largest = *std::max_element(std::begin(parts), std::end(parts));
+  return "needs " + gib(static_cast<double>(m.total())) + " where " + gib(allowed) + " may be used, " +
+         gib(static_cast<double>(largest.first)) + " of it " + largest.second;
+}
+
+/// Why one that fits is not the best.
+inline std::string slower_reason(Choice const& choice, Choice const& best, Goal goal) {
+  char text[160];
+  if (goal == Goal::fewest && choice.ranks > best.ranks) {
+    std::snprintf(text, sizeof text, "takes %d ranks where %d are enough", choice.ranks, best.ranks);
+    return text;
+  }
+  if (goal == Goal::fits) {
+    std::snprintf(text, sizeof text, "needs %.2f times the memory",
+                  static_cast<double>(choice.memory.total()) / static_cast<double>(best.memory.total()));
+    return text;
+  }
+  PlannedTime const &own = choice.time, &other = best.time;
+  double const products = own.products - other.products, loops = own.loops - other.loops,
+               exposed = (own.step - own.compute()) - (other.step - other.compute());
+  char const* const most = exposed >= products && exposed >= loops ? "waiting for other ranks"
+                           : products >= loops                     ? "products"
+                                                                   : "passes over memory";
+  std::snprintf(text, sizeof text, "%.1f%% slower, most of it %s", 100 * (own.step / other.step - 1), most);
+  return text;
+}
+
+inline std::vector<int> divisors(int number, int largest) {
+  std::vector<int> all;
+  for (int d = 1; d <= std::min(number, largest); ++d)
+    if (number % d == 0) all.push_back(d);
+  return all;
+}
+
+/// One search under way.
+class Search {
+ public:
+  Search(Machine const& machine, SearchOptions const& options)
+      : machine_(machine), options_(options), allowed_(options.memory * machine.memory) {}
+
+  void try_mesh(Candidate const& candidate, int ranks, MeshShape shape) {
+    Index const replicas = ranks / shape.model;
+    Choice choice;
+    choice.label = candidate.label;
+    choice.ranks = ranks;
+    choice.shape = shape;
+    if (options_.images % replicas != 0) return;
+    Index const each = options_.images / replicas;
+    for (Index accumulate = 1; accumulate <= each; ++accumulate) {
+      if (each % accumulate != 0) continue;
+      choice.step = {
+          .images = each / accumulate, .leads = options_.leads, .accumulate = accumulate, .device = machine_.device};
+      if (try_step(candidate, choice) || misses_whatever_the_batch(choice)) return;
+    }
+  }
+
+  SearchResult finish() {
+    auto const better = [&](Choice const& a, Choice const& b) {
+      if (options_.goal == Goal::fits) return a.memory.total() < b.memory.total();
+      if (options_.goal == Goal::fewest && a.ranks != b.ranks) return a.ranks < b.ranks;
+      return a.time.step < b.time.step;
+    };
+    std::stable_sort(result_.others.begin(), result_.others.end(), better);
+    if (!result_.others.empty()) {
+      result_.best = result_.others.front();
+      result_.others.erase(result_.others.begin());
+    }
+    for (Choice& other : result_.others) other.reason = slower_reason(other, *result_.best, options_.goal);
+    auto const need = [](Choice const& choice) {
+      std::size_t const bytes = choice.memory.total();
+      return bytes == 0 ? static_cast<std::size_t>(-1) : bytes;
+    };
+    std::stable_sort(result_.rejected.begin(), result_.rejected.end(),
+                     [&](Choice const& a, Choice const& b) { return need(a) < need(b); });
+    return std::move(result_);
+  }
+
+ private:
+  /// Whether it fits, or can never be.
+  bool try_step(Candidate const& candidate, Choice& choice) {
+    std::vector<Plan> plans;
+    try {
+      // Uneven shares are longest on the first ranks, and what is left over is on the last.
+      for (int rank : {0, choice.shape.model - 1}) {
+        if (!plans.empty() && rank == 0) break;
+        plans.push_back(candidate.plan(Mesh::planned(choice.ranks, choice.shape, rank), choice.step));
+        ++result_.plans;
+      }
+    } catch (Error const& error) {
+      choice.memory = {};
+      choice.reason = error.what();
+      result_.rejected.push_back(choice);
+      return true;
+    }
+    if (choice.shape.shard > 1 && plans[0].slices == 1) return true;  // the shard axis is one more data axis
+    bool fits = false;
+    for (Numbers numbers : {Numbers::computed, Numbers::mixed}) {
+      if (numbers == Numbers::mixed && (!options_.mixed || plans[0].scalar != 4)) continue;
+      fits = judge(choice, plans, numbers) || fits;
+    }
+    return fits;
+  }
+
+  bool judge(Choice choice, std::vector<Plan> const& plans, Numbers numbers) {
+    choice.numbers = numbers;
+    for (Plan const& computed : plans) {
+      Plan const plan = numbers == Numbers::mixed ? mixed(computed) : computed;
+      if (plan.memory.total() > choice.memory.total()) choice.memory = plan.memory;
+      PlannedTime const time = planned_time(plan, machine_);
+      if (time.step > choice.time.step) choice.time = time;
+    }
+    bool const fits = static_cast<double>(choice.memory.total()) <= allowed_;
+    if (!fits) choice.reason = memory_reason(choice, allowed_);
+    (fits ? result_.others : result_.rejected).push_back(choice);
+    return fits;
+  }
+
+  /// What does not depend on the batch is too much already.
+  bool misses_whatever_the_batch(Choice const& choice) const {
+    (void)choice;
+    PlannedMemory const& m = result_.rejected.back().memory;
+    return static_cast<double>(m.parameters + m.gradients + m.optimizer + m.communication) > allowed_;
+  }
+
+  Machine const& machine_;
+  SearchOptions const& options_;
+  double allowed_;
+  SearchResult result_;
+};
+
+}  // namespace detail
+
+/// Plans every candidate on every mesh of data x shard x model that its ranks make, with as few batches a step as fit,
+/// and answers the best for the goal, with the reason why each other is not. The images of a step are the same for all.
+/// Meshes whose replicas do not divide the images are left out; so are shard axes over which a candidate divides
+/// nothing.
+inline SearchResult search(std::vector<Candidate> const& candidates, Machine const& machine,
+                           SearchOptions const& options) {
+  machine.check();
+  options.check();
+  require(!candidates.empty(), "search: there are no candidates: give at least one model type");
+  detail::Search search(machine, options);
+  for (int const ranks : options.ranks)
+    for (int const model : detail::divisors(ranks, options.largest_model))
+      for (int const shard : detail::divisors(ranks / model, options.largest_shard))
+        for (Candidate const& candidate : candidates) search.try_mesh(candidate, ranks, {model, shard});
+  return search.finish();
+}
+
+}  // namespace dchag

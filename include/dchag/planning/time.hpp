@@ -1,0 +1,116 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <dchag/core/error.hpp>
+#include <dchag/planning/machine.hpp>
+#include <dchag/planning/plan.hpp>
+#include <string_view>
+#include <vector>
+
+namespace dchag {
+
+/// Seconds of a planned step.
+struct PlannedTime {
+  double products = 0, loops = 0;  // kernels
+  double communication = 0;        // all collectives
+  double without_overlap = 0;      // one after the other
+  double with_overlap = 0;         // collectives that are started go on while kernels run, one at a time
+  double step = 0;                 // what the machine does of the two
+
+  double compute() const { return products + loops; }
+};
+
+/// Of a plan whose model is in float.
+inline Plan mixed(Plan plan) {
+  require(plan.scalar == 4, "plan: mixed precision of a model of ", plan.scalar,
+          "-byte numbers: plan a model of Precision<float>");
+  PlannedMemory& memory = plan.memory;
+  memory.parameters += memory.parameters / 2;
+  memory.gradients /= 2;
+  memory.communication /= 2;
+  memory.activations /= 2;
+  memory.workspace /= 2;
+  memory.input /= 2;
+  plan.numbers = Numbers::mixed;
+  return plan;
+}
+
+namespace detail {
+
+/// Bytes that a rank sends and steps that one waits for, of a collective among n ranks: rings (Thakur, Rabenseifner and
+/// Gropp, 2005) of large messages, trees of small ones.
+struct CollectiveCost {
+  double bytes, steps;
+};
+inline CollectiveCost collective_cost(std::string_view verb, int ranks, double bytes) {
+  double const n = ranks, once = (n - 1) / n, steps = std::ceil(std::log2(n));
+  if (verb == "all_reduce") return {2 * once * bytes, 2 * steps};
+  if (verb == "all_gather") return {(n - 1) * bytes, steps};
+  if (verb == "broadcast") return {bytes, steps};
+  if (verb == "barrier") return {0, steps};
+  return {once * bytes, steps};  // reduce_scatter, all_to_all
+}
+
+/// Seconds of a collective: over the network where its ranks are on several nodes, each of which sends with the share
+/// of all its ranks that take part.
+inline double collective_seconds(Machine const& machine, std::string_view verb, RankGroup const& group, double bytes) {
+  CollectiveCost const cost = collective_cost(verb, group.count, bytes);
+  bool const one_node = (group.count - 1) * group.stride < machine.ranks_a_node || machine.nodes == 1;
+  if (one_node) return cost.steps * machine.node.latency + cost.bytes / machine.node.bandwidth;
+  int const together = std::max(1, std::min(group.count, machine.ranks_a_node / group.stride));
+  double const bandwidth = std::min(machine.node.bandwidth, machine.network.bandwidth * together);
+  return cost.steps * machine.network.latency + cost.bytes / bandwidth;
+}
+
+inline double kernel_seconds(Machine const& machine, Plan const& plan, WorkItem const& item) {
+  bool const mixed = plan.numbers == Numbers::mixed, product = item.kind == WorkItem::Kind::product;
+  double const bytes = mixed ? item.bytes / 2 : item.bytes;
+  bool const cached = machine.cache > 0 && bytes <= machine.cache;
+  double const moving = bytes / (cached ? machine.cache_bandwidth : machine.bandwidth);
+  double const wide = plan.scalar == 8 ? 2 : 1;
+  double const rate = !product           ? machine.loop_rate / wide
+                      : mixed            ? machine.bfloat16_rate
+                      : plan.scalar == 8 ? machine.double_rate
+                                         : machine.float_rate;
+  double const launches = product && machine.device ? static_cast<double>(item.count) : 1;  // see linalg::batched_gemm
+  return launches * machine.launch + std::max(moving, item.multiply_adds / rate);
+}
+
+}  // namespace detail
+
+/// The time of a planned step on a machine: each product at the rate of large ones or as fast as its operands arrive,
+/// each loop as fast as its operands arrive or at the rate of loops, each collective by bandwidth and latency of its
+/// link. Ranks that have to share a device take turns. Throws where the machine has no figure for the plan's numbers.
+inline PlannedTime planned_time(Plan const& plan, Machine const& machine) {
+  machine.check();
+  require(plan.scalar != 8 || machine.double_rate > 0, "machine ", machine.name,
+          ": double_gflops = 0, and the model computes in double: give it, or plan in float");
+  require(plan.numbers == Numbers::computed || machine.bfloat16_rate > 0, "machine ", machine.name,
+          ": bfloat16_gflops = 0, and the plan is of mixed precision: give it, or plan in float");
+  double const sharing = machine.sharing(plan.ranks), halved = plan.numbers == Numbers::mixed ? 0.5 : 1.0;
+  PlannedTime time;
+  double now = 0, link = 0;  // when kernels and collectives come to an end, where they overlap
+  std::vector<double> done(plan.work.items().size());
+  for (std::size_t i = 0; i < done.size(); ++i) {
+    WorkItem const& item = plan.work.items()[i];
+    if (item.kind == WorkItem::Kind::wait) {
+      now = std::max(now, done[item.of]);
+    } else if (item.kind == WorkItem::Kind::product || item.kind == WorkItem::Kind::loop) {
+      double const seconds = sharing * detail::kernel_seconds(machine, plan, item);
+      (item.kind == WorkItem::Kind::product ? time.products : time.loops) += seconds;
+      now += seconds;
+    } else {
+      double const seconds = sharing * detail::collective_seconds(machine, item.name, item.group, halved * item.bytes);
+      time.communication += seconds;
+      done[i] = link = std::max(now, link) + seconds;
+      if (item.kind == WorkItem::Kind::verb) now = link;
+    }
+  }
+  time.without_overlap = time.compute() + time.communication;
+  time.with_overlap = std::max(now, link);
+  time.step = machine.overlaps ? time.with_overlap : time.without_overlap;
+  return time;
+}
+
+}  // namespace dchag

@@ -1,0 +1,127 @@
+#include <doctest/doctest.h>
+
+#include <dchag/planning/time.hpp>
+
+#include "planning/plans.hpp"
+
+using namespace dchag;
+using tests::Planned;
+using tests::planned_config;
+
+namespace {
+
+/// A second for 10^6 multiply-adds, 10^6 bytes of memory, or 10^3 bytes sent; two ranks a node.
+Machine slow_machine() {
+  Machine machine;
+  machine.name = "slow";
+  machine.memory = 1e9;
+  machine.float_rate = machine.double_rate = machine.loop_rate = machine.bandwidth = 1e6;
+  machine.bfloat16_rate = 4e6;
+  machine.node = {0, 1e3};
+  machine.network = {0, 1e2};
+  machine.ranks_a_node = 2;
+  return machine;
+}
+
+/// A plan of that work alone.
+template <class Tell>
+Plan plan_of(int ranks, Tell const& tell) {
+  Plan plan;
+  plan.ranks = ranks;
+  tell(plan.work);
+  return plan;
+}
+
+}  // namespace
+
+TEST_CASE("a product takes the longer of its operations and its operands, a loop alike, and each is started") {
+  Machine machine = slow_machine();
+  machine.launch = 0.5;
+  auto const time = planned_time(plan_of(1, [](Work& work) { work.product(2, 100, 1000, 100, 4); }), machine);
+  CHECK(time.products == doctest::Approx(0.5 + 20));  // 2 x 10^7 multiply-adds
+  auto const thin = planned_time(plan_of(1, [](Work& work) { work.product(1, 1000, 1, 1000, 4); }), machine);
+  CHECK(thin.products == doctest::Approx(0.5 + 4.008));
+  auto const loops = planned_time(plan_of(1,
+                                          [](Work& work) {
+                                            work.loop("a", {3e6, 1e6});
+                                            work.loop("b", {1e6, 5e6});
+                                          }),
+                                  machine);
+  CHECK(loops.loops == doctest::Approx(1 + 3 + 5));
+  CHECK(loops.step == doctest::Approx(9));
+}
+
+TEST_CASE("operands that fit the cache arrive faster") {
+  Machine machine = slow_machine();
+  machine.cache = 1e5;
+  machine.cache_bandwidth = 1e7;
+  auto const seconds = [&](double bytes) {
+    return planned_time(plan_of(1, [&](Work& work) { work.loop("a", {bytes, 0}); }), machine).loops;
+  };
+  CHECK(seconds(1e5) == doctest::Approx(0.01));
+  CHECK(seconds(2e5) == doctest::Approx(0.2));
+}
+
+TEST_CASE("a collective takes what its links need") {
+  Machine const machine = slow_machine();
+  auto const seconds = [&](char const* verb, RankGroup group) {
+    return planned_time(plan_of(16, [&](Work& work) { work.verb(verb, group, 1000, false); }), machine).communication;
+  };
+  CHECK(seconds("all_gather", {"model", 2, 1}) == doctest::Approx(1));
+  CHECK(seconds("all_reduce", {"model", 2, 1}) == doctest::Approx(1));
+  CHECK(seconds("reduce_scatter", {"model", 2, 1}) == doctest::Approx(0.5));
+  CHECK(seconds("all_reduce", {"data", 4, 2}) == doctest::Approx(15));    // one rank of a node
+  CHECK(seconds("all_reduce", {"model", 4, 1}) == doctest::Approx(7.5));  // both
+}
+
+TEST_CASE("a collective that was started goes on while kernels run, where the machine can") {
+  Machine machine = slow_machine();
+  Plan const plan = plan_of(2, [](Work& work) {
+    RankGroup const pair{"model", 2, 1};
+    auto const first = work.verb("all_gather", pair, 3000, true);
+    work.loop("a", {1e6, 0});
+    work.wait(first);
+    auto const second = work.verb("all_gather", pair, 1000, true);
+    work.loop("b", {4e6, 0});
+    work.verb("all_gather", pair, 2000, false);
+    work.wait(second);
+  });
+  PlannedTime const time = planned_time(plan, machine);
+  CHECK(time.without_overlap == doctest::Approx(11));
+  CHECK(time.with_overlap == doctest::Approx(3 + 4 + 2));
+  CHECK(time.step == time.with_overlap);
+  machine.overlaps = false;
+  CHECK(planned_time(plan, machine).step == time.without_overlap);
+  machine.nodes = 1;
+  machine.ranks_a_node = 1;  // two ranks take turns on it
+  CHECK(planned_time(plan, machine).step == doctest::Approx(22));
+}
+
+TEST_CASE("the time of a step is that of its parts, and mixed precision takes half the bytes") {
+  Machine const machine = known_machine("MI250X die");
+  auto config = planned_config();
+  config.embed = 512;
+  Mesh const mesh = Mesh::planned(16, {.model = 4, .shard = 2});
+  Plan const plan = dchag::plan<Planned<Parallel<Tensor, FullShard>>>(mesh, config, {.images = 8}), half = mixed(plan);
+  PlannedTime const time = planned_time(plan, machine), faster = planned_time(half, machine);
+  CHECK(time.products > 0);
+  CHECK(time.loops > 0);
+  CHECK(time.communication > 0);
+  CHECK(time.without_overlap == doctest::Approx(time.products + time.loops + time.communication));
+  CHECK(time.with_overlap <= time.without_overlap);
+  CHECK(time.with_overlap >= time.compute());
+  CHECK(faster.step < time.step);
+  CHECK(half.memory.parameters == plan.memory.parameters / 2 * 3);
+  CHECK(half.memory.optimizer == plan.memory.optimizer);
+  CHECK(half.memory.gradients == plan.memory.gradients / 2);
+  CHECK(half.memory.activations == plan.memory.activations / 2);
+  using Twice = Planned<Precision<double>>;
+  CHECK(planned_time(dchag::plan<Twice>(Mesh(), config), machine).step >
+        planned_time(dchag::plan<Planned<>>(Mesh(), config), machine).step);
+  CHECK_THROWS_WITH_AS(mixed(dchag::plan<Twice>(Mesh(), config)), doctest::Contains("8-byte numbers"), Error);
+  Machine without = machine;
+  without.bfloat16_rate = without.double_rate = 0;
+  CHECK_THROWS_WITH_AS(planned_time(half, without), doctest::Contains("bfloat16_gflops = 0"), Error);
+  CHECK_THROWS_WITH_AS(planned_time(dchag::plan<Twice>(Mesh(), config), without),
+                       doctest::Contains("double_gflops = 0"), Error);
+}
