@@ -83,6 +83,7 @@ TEST_CASE("the least memory and mixed precision are found where they are asked f
   REQUIRE((plain.best.has_value() && both.best.has_value()));
   for (Choice const& other : plain.others) CHECK(other.memory.total() >= plain.best->memory.total());
   CHECK(both.others.size() == 2 * plain.others.size() + 1);
+  for (Choice const& choice : plain.rejected) CHECK(choice.memory.total() == 0);
   CHECK(both.best->numbers == Numbers::mixed);
 }
 
@@ -91,6 +92,11 @@ TEST_CASE("a search that makes no sense is refused") {
   auto const refused = [&](SearchOptions const& options) {
     return tests::message_of([&] { search(few_candidates(), machine, options); });
   };
+  SearchResult const odd = search(few_candidates(), machine, {.ranks = {4}, .images = 3});
+  REQUIRE(odd.best.has_value());
+  CHECK(odd.best->shape.model == 4);
+  REQUIRE(!odd.rejected.empty());
+  CHECK(odd.rejected[0].reason.find("the 3 images of a step cannot be divided among 4 replicas") == 0);
   CHECK(refused({}) == "search: ranks is empty: give the numbers of ranks that a job may have");
   CHECK(refused({.ranks = {4, 0}}) == "search: ranks = 0: a job has at least 1");
   CHECK(refused({.ranks = {4}, .images = 0}) == "search: images = 0: give the images of a step, at least 1");

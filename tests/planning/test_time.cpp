@@ -37,8 +37,10 @@ Plan plan_of(int ranks, Tell const& tell) {
 TEST_CASE("a product takes the longer of its operations and its operands, a loop alike, and each is started") {
   Machine machine = slow_machine();
   machine.launch = 0.5;
-  auto const time = planned_time(plan_of(1, [](Work& work) { work.product(2, 100, 1000, 100, 4); }), machine);
-  CHECK(time.products == doctest::Approx(0.5 + 20));  // 2 x 10^7 multiply-adds
+  Plan const two = plan_of(1, [](Work& work) { work.product(2, 100, 1000, 100, 4); });  // 2 x 10^7 multiply-adds
+  CHECK(planned_time(two, machine).products == doctest::Approx(2 * 0.5 + 20));          // a device starts each
+  machine.device = false;
+  CHECK(planned_time(two, machine).products == doctest::Approx(0.5 + 20));
   auto const thin = planned_time(plan_of(1, [](Work& work) { work.product(1, 1000, 1, 1000, 4); }), machine);
   CHECK(thin.products == doctest::Approx(0.5 + 4.008));
   auto const loops = planned_time(plan_of(1,

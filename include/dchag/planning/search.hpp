@@ -9,6 +9,7 @@
 #include <dchag/planning/time.hpp>
 #include <functional>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -150,19 +151,21 @@ class Search {
   Search(Machine const& machine, SearchOptions const& options)
       : machine_(machine), options_(options), allowed_(options.memory * machine.memory) {}
 
-  void try_mesh(Candidate const& candidate, int ranks, MeshShape shape) {
-    Index const replicas = ranks / shape.model;
+  void try_mesh(Candidate const& candidate, int ranks, MeshShape shape, Numbers numbers) {
     Choice choice;
     choice.label = candidate.label;
     choice.ranks = ranks;
     choice.shape = shape;
-    if (options_.images % replicas != 0) return;
-    Index const each = options_.images / replicas;
+    choice.numbers = numbers;
+    Index const replicas = ranks / shape.model, each = options_.images / replicas;
+    if (options_.images % replicas != 0)
+      return reject(choice, "the " + std::to_string(options_.images) + " images of a step cannot be divided among " +
+                                std::to_string(replicas) + " replicas: give a multiple, or use more model ranks");
     for (Index accumulate = 1; accumulate <= each; ++accumulate) {
       if (each % accumulate != 0) continue;
       choice.step = {
           .images = each / accumulate, .leads = options_.leads, .accumulate = accumulate, .device = machine_.device};
-      if (try_step(candidate, choice) || misses_whatever_the_batch(choice)) return;
+      if (try_step(candidate, choice)) return;
     }
   }
 
@@ -188,49 +191,38 @@ class Search {
   }
 
  private:
-  /// Whether it fits, or can never be.
-  bool try_step(Candidate const& candidate, Choice& choice) {
-    std::vector<Plan> plans;
+  void reject(Choice choice, std::string reason) {
+    choice.reason = std::move(reason);
+    result_.rejected.push_back(std::move(choice));
+  }
+
+  /// Whether smaller batches need not be tried: it fits, cannot be built, or is too large whatever the batch.
+  bool try_step(Candidate const& candidate, Choice choice) {
+    // Uneven shares are longest on the first ranks, and what is left over is on the last.
+    std::vector<int> of_replica{0};
+    if (choice.shape.model > 1) of_replica.push_back(choice.shape.model - 1);
     try {
-      // Uneven shares are longest on the first ranks, and what is left over is on the last.
-      for (int rank : {0, choice.shape.model - 1}) {
-        if (!plans.empty() && rank == 0) break;
-        plans.push_back(candidate.plan(Mesh::planned(choice.ranks, choice.shape, rank), choice.step));
+      for (int const rank : of_replica) {
+        Plan plan = candidate.plan(Mesh::planned(choice.ranks, choice.shape, rank), choice.step);
         ++result_.plans;
+        if (choice.shape.shard > 1 && plan.slices == 1) return true;  // the shard axis is one more data axis
+        if (choice.numbers == Numbers::mixed) plan = mixed(std::move(plan));
+        if (plan.memory.total() > choice.memory.total()) choice.memory = plan.memory;
+        PlannedTime const time = planned_time(plan, machine_);
+        if (time.step > choice.time.step) choice.time = time;
       }
     } catch (Error const& error) {
       choice.memory = {};
-      choice.reason = error.what();
-      result_.rejected.push_back(choice);
+      reject(std::move(choice), error.what());
       return true;
     }
-    if (choice.shape.shard > 1 && plans[0].slices == 1) return true;  // the shard axis is one more data axis
-    bool fits = false;
-    for (Numbers numbers : {Numbers::computed, Numbers::mixed}) {
-      if (numbers == Numbers::mixed && (!options_.mixed || plans[0].scalar != 4)) continue;
-      fits = judge(choice, plans, numbers) || fits;
+    PlannedMemory const m = choice.memory;
+    if (static_cast<double>(m.total()) <= allowed_) {
+      result_.others.push_back(std::move(choice));
+      return true;
     }
-    return fits;
-  }
-
-  bool judge(Choice choice, std::vector<Plan> const& plans, Numbers numbers) {
-    choice.numbers = numbers;
-    for (Plan const& computed : plans) {
-      Plan const plan = numbers == Numbers::mixed ? mixed(computed) : computed;
-      if (plan.memory.total() > choice.memory.total()) choice.memory = plan.memory;
-      PlannedTime const time = planned_time(plan, machine_);
-      if (time.step > choice.time.step) choice.time = time;
-    }
-    bool const fits = static_cast<double>(choice.memory.total()) <= allowed_;
-    if (!fits) choice.reason = memory_reason(choice, allowed_);
-    (fits ? result_.others : result_.rejected).push_back(choice);
-    return fits;
-  }
-
-  /// What does not depend on the batch is too much already.
-  bool misses_whatever_the_batch(Choice const& choice) const {
-    (void)choice;
-    PlannedMemory const& m = result_.rejected.back().memory;
+    std::string reason = memory_reason(choice, allowed_);
+    reject(std::move(choice), std::move(reason));
     return static_cast<double>(m.parameters + m.gradients + m.optimizer + m.communication) > allowed_;
   }
 
@@ -244,8 +236,7 @@ class Search {
 
 /// Plans every candidate on every mesh of data x shard x model that its ranks make, with as few batches a step as fit,
 /// and answers the best for the goal, with the reason why each other is not. The images of a step are the same for all.
-/// Meshes whose replicas do not divide the images are left out; so are shard axes over which a candidate divides
-/// nothing.
+/// Shard axes over which a candidate divides nothing are left out: they are data axes.
 inline SearchResult search(std::vector<Candidate> const& candidates, Machine const& machine,
                            SearchOptions const& options) {
   machine.check();
@@ -255,7 +246,10 @@ inline SearchResult search(std::vector<Candidate> const& candidates, Machine con
   for (int const ranks : options.ranks)
     for (int const model : detail::divisors(ranks, options.largest_model))
       for (int const shard : detail::divisors(ranks / model, options.largest_shard))
-        for (Candidate const& candidate : candidates) search.try_mesh(candidate, ranks, {model, shard});
+        for (Candidate const& candidate : candidates) {
+          search.try_mesh(candidate, ranks, {model, shard}, Numbers::computed);
+          if (options.mixed) search.try_mesh(candidate, ranks, {model, shard}, Numbers::mixed);
+        }
   return search.finish();
 }
 
