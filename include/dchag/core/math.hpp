@@ -22,11 +22,11 @@ KOKKOS_FORCEINLINE_FUNCTION To same_bits(From from) {
   return to;
 }
 
-/// exp of floats, in registers of any width: x = n ln 2 + r with |r| <= ln(2)/2, exp(r) by a minimax polynomial, and n
-/// added to the exponent. Results below the smallest normal number are 0.
+/// exp of floats that are not above 88, in registers of any width: x = n ln 2 + r with |r| <= ln(2)/2, exp(r) by a
+/// minimax polynomial, and n added to the exponent. Results below the smallest normal number are 0; of NaN, any number.
 template <class L>
-KOKKOS_FORCEINLINE_FUNCTION L polynomial_exp(L x) {
-  constexpr float lowest = -87.3365447f, highest = 88.7228317f, rounding = 0x1.8p23f;
+KOKKOS_FORCEINLINE_FUNCTION L polynomial_exp_below(L x) {
+  constexpr float lowest = -87.3365447f, rounding = 0x1.8p23f;
   L const shifted = x * 1.44269504f + rounding, n = shifted - rounding;
   L const r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   L tail = r * 1.38145401e-3f + 8.36874511e-3f;
@@ -35,9 +35,15 @@ KOKKOS_FORCEINLINE_FUNCTION L polynomial_exp(L x) {
   tail = tail * r + 4.99999934e-1f;
   L const fraction = tail * (r * r) + r + 1.0f;
   auto const exponent = same_bits<LaneBits<L>>(shifted) << 23;  // the rounding constant has no bits that this leaves
-  L result = same_bits<L>(same_bits<LaneBits<L>>(fraction) + exponent);
-  result = x < lowest ? L{} : result;
-  result = x > highest ? broadcast<L>(__builtin_huge_valf()) : result;
+  L const result = same_bits<L>(same_bits<LaneBits<L>>(fraction) + exponent);
+  return x < lowest ? L{} : result;
+}
+
+/// The same of all floats: infinity above, and NaN of NaN.
+template <class L>
+KOKKOS_FORCEINLINE_FUNCTION L polynomial_exp(L x) {
+  constexpr float highest = 88.7228317f;
+  L const result = x > highest ? broadcast<L>(__builtin_huge_valf()) : polynomial_exp_below(x);
   return x == x ? result : x;
 }
 

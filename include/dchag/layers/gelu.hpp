@@ -19,12 +19,11 @@ namespace detail {
 
 inline constexpr double density_at_zero = 0.39894228040143268;  // 1 / sqrt(2 pi)
 
-/// For floats in registers of any width: distribution(-|x|) = exp(-x^2/2) t p(t) with t = 1 / (1 + 0.3 |x|), p the
-/// minimax polynomial of relative error 1.2e-7 for |x| <= 13, beyond which the result is 0.
+/// For floats in registers of any width, given |x| and exp(-x^2/2): distribution(-|x|) = exp(-x^2/2) t p(t) with
+/// t = 1 / (1 + 0.3 |x|), p the minimax polynomial of relative error 1.2e-7 for |x| <= 13, beyond which the result is
+/// 0.
 template <class L>
-KOKKOS_FORCEINLINE_FUNCTION Normal<L> rational_normal(L x) {
-  L const magnitude = x < 0.0f ? -x : x;
-  L const bell = lanes_exp<float>(x * x * -0.5f);
+KOKKOS_FORCEINLINE_FUNCTION L rational_tail(L magnitude, L bell) {
   L const t = 1.0f / (magnitude * 0.3f + 1.0f);
   L p = t * 3.6194813711e-2f - 1.5937814730e-1f;
   p = p * t + 2.1011813375e-1f;
@@ -33,7 +32,17 @@ KOKKOS_FORCEINLINE_FUNCTION Normal<L> rational_normal(L x) {
   p = p * t + 9.9347151636e-2f;
   p = p * t + 1.2084552641e-1f;
   p = p * t + 1.1962326286e-1f;
-  L const below = p * t * bell;
+  return p * t * bell;
+}
+
+template <class L>
+KOKKOS_FORCEINLINE_FUNCTION L absolute(L x) {
+  return dchag::detail::same_bits<L>(dchag::detail::same_bits<dchag::detail::LaneBits<L>>(x) & 0x7fffffffu);
+}
+
+template <class L>
+KOKKOS_FORCEINLINE_FUNCTION Normal<L> rational_normal(L x) {
+  L const bell = dchag::detail::polynomial_exp_below(x * x * -0.5f), below = rational_tail(absolute(x), bell);
   return {x < 0.0f ? below : 1.0f - below, bell * static_cast<float>(density_at_zero)};
 }
 
@@ -60,6 +69,17 @@ KOKKOS_FORCEINLINE_FUNCTION Normal<L> lanes_normal(L x) {
   }
 }
 
+/// x distribution(x), as max(x, 0) - |x| distribution(-|x|) where that is had at once.
+template <class T, class L>
+KOKKOS_FORCEINLINE_FUNCTION L lanes_gelu(L x) {
+  if constexpr (std::is_same_v<T, float> && vector_bytes > 0) {
+    L const magnitude = detail::absolute(x), above = x < 0.0f ? L{} : x;
+    return above - magnitude * detail::rational_tail(magnitude, dchag::detail::polynomial_exp_below(x * x * -0.5f));
+  } else {
+    return x * lanes_normal<T>(x).distribution;
+  }
+}
+
 /// y = gelu(u), element by element; y may be u. [rows, columns]
 template <class Space, class T>
 void gelu(Context<Space> const& context, linalg::Matrix<T const> u, std::type_identity_t<linalg::Matrix<T>> y) {
@@ -70,8 +90,7 @@ void gelu(Context<Space> const& context, linalg::Matrix<T const> u, std::type_id
       context, "dchag::gelu::forward", u.rows,
       KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
         row.each(columns, [&]<class L>(Index j) {
-          L const value = load<L>(from + r * from_stride + j);
-          store(to + r * to_stride + j, value * lanes_normal<T>(value).distribution);
+          store(to + r * to_stride + j, lanes_gelu<T>(load<L>(from + r * from_stride + j)));
         });
       },
       moves<T>(2 * u.rows * columns, 30 * u.rows * columns));
