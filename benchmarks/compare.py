@@ -160,7 +160,8 @@ def plot(results, path):
             for i, row in enumerate(rows):
                 axis.bar(at - 0.45 + width * (i + 0.5), row[ratio], width, color=f"C{names.index(label(row))}")
         axis.axhline(1, color="black", linewidth=1)
-        axis.set_yscale("log")
+        axis.set_yscale("log", base=2)
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.set_ylabel(f"{title}, that of dchag = 1")
     axes[0].legend(handles=[pyplot.Rectangle((0, 0), 1, 1, color=f"C{i}", label=name) for i, name in enumerate(names)],
                    ncols=3, fontsize="small")
