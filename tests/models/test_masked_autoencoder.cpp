@@ -42,6 +42,36 @@ TEST_CASE("the gradient of two batches, each at half weight, is that of both tog
   CHECK(difference <= 1e-12 * largest);
 }
 
+TEST_CASE("the gradient of images whose pixels are predicted some rows at a time is the mean of the images'") {
+  MaskedAutoencoderConfig config = autoencoder_config();
+  config.channels = 33;
+  config.height = 128;
+  config.width = 288;
+  config.patch = 8;
+  AutoencoderData const data(config, 3, 1);
+  TinyAutoencoder<> model(Mesh(), config, {.seed = 3});
+  Workspace<tests::Space> measuring;
+  model.gradients(Context<tests::Space>(measuring), data.batch<TinyAutoencoder<>>(0, 3), 1.0);
+  Workspace<tests::Space> workspace(measuring.peak());
+  Context<tests::Space> const context(workspace);
+  double const whole = model.gradients(context, data.batch<TinyAutoencoder<>>(0, 3), 1.0);
+  CHECK(model.evaluate(context, data.batch<TinyAutoencoder<>>(0, 3)) == doctest::Approx(whole).epsilon(1e-12));
+  auto const expected = gradients_of(model);
+  model.parameters().zero_gradients(context);
+  double parts = 0;
+  for (Index image = 0; image < 3; ++image)
+    parts += model.gradients(context, data.batch<TinyAutoencoder<>>(image, 1), 1.0 / 3) / 3;
+  CHECK(parts == doctest::Approx(whole).epsilon(1e-12));
+  auto const actual = gradients_of(model);
+  double largest = 0, difference = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    difference = std::max(difference, std::abs(actual[i] - expected[i]));
+  }
+  CHECK(largest > 0);
+  CHECK(difference <= 1e-11 * largest);
+}
+
 TEST_CASE("training lowers the loss, allocates nothing, and goes on from a checkpoint as if never interrupted") {
   auto const config = autoencoder_config();
   AutoencoderData const data(config, 4, 1);

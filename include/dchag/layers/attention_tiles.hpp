@@ -92,8 +92,8 @@ struct AttentionSoftmax {
     });
     T const inverse = T(1) / sum;
     row.each(row_stride, [&]<class L>(Index j) { store(scores + j, load<L>(scores + j) * inverse); });
-    Index const at = (place.image * heads + place.head) * tile.queries + place.query;
-    row.once([&] { log_sums[at] = largest + Kokkos::log(sum); });
+    T* const log_sum = log_sums + (place.image * heads + place.head) * tile.queries + place.query;
+    row.once([&] { *log_sum = largest + Kokkos::log(sum); });
   }
 };
 

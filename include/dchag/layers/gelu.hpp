@@ -73,7 +73,8 @@ KOKKOS_FORCEINLINE_FUNCTION Normal<L> lanes_normal(L x) {
 template <class T, class L>
 KOKKOS_FORCEINLINE_FUNCTION L lanes_gelu(L x) {
   if constexpr (std::is_same_v<T, float> && vector_bytes > 0) {
-    L const magnitude = detail::absolute(x), above = x < 0.0f ? L{} : x;
+    L const size = detail::absolute(x), above = x < 0.0f ? L{} : x;
+    L const magnitude = size > 16.0f ? L{} + 16.0f : size;  // no infinity times zero
     return above - magnitude * detail::rational_tail(magnitude, dchag::detail::polynomial_exp_below(x * x * -0.5f));
   } else {
     return x * lanes_normal<T>(x).distribution;

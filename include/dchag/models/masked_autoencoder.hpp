@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <dchag/channels/front_end.hpp>
 #include <dchag/layers/linear.hpp>
 #include <dchag/models/encoder.hpp>
@@ -161,13 +162,9 @@ class MaskedAutoencoder {
     {
       auto inner = workspace.scope();
       Rows const rows = workspace.template push<Scalar**>(images * hidden, config_.decoder.embed);
-      Rows const pixels = workspace.template push<Scalar**>(images * hidden, prediction_.out());
       detail::hidden_rows(context, images, locations, hidden, rows.columns, sorted.hidden, full.data, rows.data, false);
-      forward_prediction(context, rows, pixels);
       double const slope = 2 * weight / static_cast<double>(images * hidden * grid().pixels() * config_.channels);
-      loss = error(context, batch, sorted, slope, pixels);
-      auto const use = this->use(context, prediction_.weight(), Pass::backward);
-      prediction_.backward(context, rows, pixels, rows);
+      loss = reconstruct(context, batch, sorted, slope, rows, true);
       front_end_.group().all_reduce(context, reshape<Scalar*, Space>(rows.data, rows.rows * rows.columns));
       detail::hidden_rows(context, images, locations, hidden, rows.columns, sorted.hidden, full.data, rows.data, true);
     }
@@ -196,17 +193,12 @@ class MaskedAutoencoder {
     check(batch);
     auto scope = context.workspace().scope();
     Index const images = batch.size(), hidden = grid().locations() - config_.kept();
-    Rows const pixels = context.workspace().template push<Scalar**>(images * hidden, prediction_.out());
     Sorted const sorted = sort(context, batch);
-    {
-      auto inner = context.workspace().scope();
-      Rows const full = decode(context, batch, sorted);
-      Rows const rows = context.workspace().template push<Scalar**>(images * hidden, config_.decoder.embed);
-      detail::hidden_rows(context, images, grid().locations(), hidden, rows.columns, sorted.hidden, full.data,
-                          rows.data, false);
-      forward_prediction(context, rows, pixels);
-    }
-    return error(context, batch, sorted, 0.0, pixels);
+    Rows const full = decode(context, batch, sorted);
+    Rows const rows = context.workspace().template push<Scalar**>(images * hidden, config_.decoder.embed);
+    detail::hidden_rows(context, images, grid().locations(), hidden, rows.columns, sorted.hidden, full.data, rows.data,
+                        false);
+    return reconstruct(context, batch, sorted, 0.0, rows, false);
   }
 
   /// The reconstruction [B, own channels, height, width] of all locations, visible ones too, and of all channels, those
@@ -265,15 +257,39 @@ class MaskedAutoencoder {
             Placement::divided(grid().pixels(), config_.channels, 1, ranges)};
   }
 
-  /// The mean squared error over hidden locations and all channels; see reconstruction_error.
-  double error(Context<Space> const& context, Batch const& batch, Sorted const& sorted, double slope,
-               Rows pixels) const {
-    Index const hidden = grid().locations() - config_.kept();
+  /// Rows of the decoder whose pixels are predicted at a time: on the host, what stays in its last cache.
+  Index rows_at_once(Index rows) const {
+    constexpr Index bytes = Index{1} << 23;
+    if (!Pieces::of<Space>().host) return rows;
+    Index const most = std::max<Index>(64, bytes / (prediction_.out() * static_cast<Index>(sizeof(Scalar))));
+    return ceil_div(rows, std::max<Index>(1, ceil_div(rows, most)));
+  }
+
+  /// The mean squared error over hidden locations and all channels, of what is predicted from the decoder's rows there
+  /// [B hidden, decoder.embed]; see reconstruction_error. `backward` makes the rows their gradient, and adds those of
+  /// the parameters. The pixels of all rows are nowhere at once.
+  double reconstruct(Context<Space> const& context, Batch const& batch, Sorted const& sorted, double slope, Rows rows,
+                     bool backward) const {
+    Index const hidden = grid().locations() - config_.kept(), step = rows_at_once(rows.rows);
     auto scope = context.workspace().scope();
     Scalar const* const shares = detail::channel_shares<Scalar>(context, batch.present, own_grid().channels,
                                                                 front_end_.own_channels_on_device());
-    double const own = detail::reconstruction_error(context, own_grid(), batch.size() * hidden, hidden, sorted.hidden,
-                                                    batch.images.data(), slope, pixels.data, shares);
+    Rows const room = context.workspace().template push<Scalar**>(step, prediction_.out());
+    double own = 0;
+    // Both passes go on side by side: the forward one is a use of the unit too, which is then in place for the other.
+    if (backward) {
+      auto const forward = this->use(context, prediction_.weight(), Pass::forward);
+    }
+    auto const use = this->use(context, prediction_.weight(), backward ? Pass::backward : Pass::forward);
+    for (Index first = 0; first < rows.rows; first += step) {
+      Index const count = std::min(step, rows.rows - first);
+      Rows const some = rows.rows_at(first, count), pixels = room.rows_at(0, count);
+      prediction_.forward(context, some, pixels);
+      own += static_cast<double>(count) / static_cast<double>(rows.rows) *
+             detail::reconstruction_error(context, own_grid(), count, hidden, sorted.hidden, batch.images.data(), slope,
+                                          pixels.data, shares, first);
+      if (backward) prediction_.backward(context, some, pixels, some);
+    }
     if ((context.dry() && context.work() == nullptr) || front_end_.group().size() == 1) return own;
     return front_end_.group().all_reduce(own * static_cast<double>(own_grid().channels)) /
            static_cast<double>(config_.channels);

@@ -112,14 +112,15 @@ struct PatchError {
 };
 
 /// The mean over rows and pixels of (prediction - image)^2, each channel times its share [B, channels] where shares are
-/// given; the prediction [rows, P channels] becomes slope times share times (prediction - image). Row r is location
-/// hidden[r] of image r / per_image. Pixels of no share may be anything. Waits for the device; zero in a dry context.
+/// given; the prediction [rows, P channels] becomes slope times share times (prediction - image). Its row r is location
+/// hidden[first_row + r] of image (first_row + r) / per_image. Pixels of no share may be anything. Waits for the
+/// device; zero in a dry context.
 ///
 /// A host thread takes a patch, some channels at a time: whole cache lines of few planes. A device's, one row of it.
 template <class T, class Space>
 double reconstruction_error(Context<Space> const& context, channels::PatchGrid const& grid, Index rows, Index per_image,
                             Index const* hidden, T const* images, double slope, T* prediction,
-                            T const* shares = nullptr) {
+                            T const* shares = nullptr, Index first_row = 0) {
   Index const p = grid.patch, channels = grid.channels, plane = grid.height * grid.width, width = grid.width;
   PatchOrigin const origin{grid.height, grid.width, p, channels};
   Index const parts = Pieces::of<Space>().host ? 1 : p, items = rows * parts;
@@ -130,10 +131,10 @@ double reconstruction_error(Context<Space> const& context, channels::PatchGrid c
       "dchag::models::reconstruction_error", items,
       KOKKOS_LAMBDA(Index item) {
         constexpr int lanes = lane_count<T, Space>;
-        Index const row = item / parts, image = row / per_image, first = item % parts * (p / parts),
+        Index const row = item / parts, image = (first_row + row) / per_image, first = item % parts * (p / parts),
                     end = first + p / parts;
         PatchError<T> const patch{prediction + row * p * p * channels,
-                                  images + origin(image, hidden[row]),
+                                  images + origin(image, hidden[first_row + row]),
                                   shares == nullptr ? nullptr : shares + image * channels,
                                   step,
                                   channels,
