@@ -1,4 +1,5 @@
 #include <dchag/layers/gelu.hpp>
+#include <limits>
 
 #include "layers/naive.hpp"
 #include "layers/tensors.hpp"
@@ -50,6 +51,14 @@ TEST_CASE_TEMPLATE("gelu is x times the normal distribution, also in place", T, 
   dchag::Workspace<Space> workspace(0);
   dchag::layers::gelu<Space, T>(dchag::Context<Space>(workspace), same, same);
   CHECK(same.host() == y.host());
+}
+
+TEST_CASE_TEMPLATE("gelu of large numbers and of infinities is these, or zero", T, float, double) {
+  for (T const large : {T(40), T(1e30), std::numeric_limits<T>::infinity()}) {
+    CHECK(dchag::layers::lanes_gelu<T>(large) == large);
+    if (std::isfinite(large)) CHECK(dchag::layers::lanes_gelu<T>(-large) == 0);
+  }
+  CHECK(dchag::layers::lanes_gelu<float>(-std::numeric_limits<float>::infinity()) == 0);
 }
 
 TEST_CASE_TEMPLATE("gelu backward multiplies by the derivative, leaves gelu and adds the sums of columns", T, float,
