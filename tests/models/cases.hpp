@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <dchag/dchag.hpp>
 #include <string>
 #include <vector>
@@ -44,6 +46,17 @@ inline Kokkos::View<double*, Space> numbers(Index count, int seed) {
   Kokkos::parallel_for(
       Kokkos::RangePolicy<Space>(0, count), KOKKOS_LAMBDA(int i) { view(i) = Kokkos::sin(0.7 * i + 1.3 * seed); });
   return view;
+}
+
+/// The largest difference, relative to the largest of the expected numbers, which is above zero.
+inline double relative_difference(std::vector<double> const& expected, std::vector<double> const& actual) {
+  double largest = 0, difference = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    difference = std::max(difference, std::abs(actual[i] - expected[i]));
+  }
+  require(expected.size() == actual.size() && largest > 0, "there is nothing to compare");
+  return difference / largest;
 }
 
 /// Images and visible locations that live as long as it does.
