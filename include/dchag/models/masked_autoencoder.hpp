@@ -261,7 +261,8 @@ class MaskedAutoencoder {
   Index rows_at_once(Index rows) const {
     constexpr Index bytes = Index{1} << 23;
     if (!Pieces::of<Space>().host) return rows;
-    Index const row = std::max<Index>(1, prediction_.out() * static_cast<Index>(sizeof(Scalar)));  // 0: no channels here
+    Index const row =
+        std::max<Index>(1, prediction_.out() * static_cast<Index>(sizeof(Scalar)));  // 0: no channels here
     Index const most = std::max<Index>(64, bytes / row);
     return ceil_div(rows, std::max<Index>(1, ceil_div(rows, most)));
   }

@@ -38,9 +38,9 @@ struct PublishedMemory {
 };
 
 /// What the authors' machine, MI250X dies of 64 GiB, eight to a node, takes with their code: seconds a unit of what a
-/// step does. The memory of a run is counted in copies of tokens and parameters, as all of the artifact's runs show that
-/// the code keeps them; these are fitted to the runs with D up to 4096 (benchmarks/published_fit.cpp prints them), and
-/// tests/planning/test_published.cpp holds them against the others.
+/// step does. The memory of a run is counted in copies of tokens and parameters, as all of the artifact's runs show
+/// that the code keeps them; these are fitted to the runs with D up to 4096 (benchmarks/published_fit.cpp prints them),
+/// and tests/planning/test_published.cpp holds them against the others.
 struct PublishedMachine {
   double token_byte = 5.5e-11;        // tokenizing, forward and backward: a byte of bf16 tokens
   double channel = 0.000176;          // launches of one channel's tokenizer
