@@ -4,21 +4,23 @@ source "$(dirname "${BASH_SOURCE[0]}")/../cmake/common.sh"
 
 usage() {
   cat <<'END'
-usage: benchmarks/run.sh [--peers] [--check] [-- argument...]
+usage: benchmarks/run.sh [--peers] [--check] [--scaling] [-- argument...]
 Times a step of each case of the library (benchmarks/compare.py --help names the cases and takes what stands after --).
   --peers   beside PyTorch (eager and compiled) and JAX, the published model and one folded by hand; both are installed
             in a virtual environment in ${DCHAG_CACHE:-~/.cache/dchag} (6 GB). About half an hour
+  --scaling instead: how the front end grows with channels, rows and ranks, to build/benchmarks/scaling.{jsonl,png}
   --check   no timing: do the peers' losses and gradients agree with the library's golden files?
 Tables are printed; build/benchmarks/ gets comparison.json, with every step's time, and with --peers comparison.png.
 END
 }
 
-peers=() check=
+peers=() check= scaling=
 while (($#)); do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --peers) peers=(--peers) ;;
     --check) check=1 ;;
+    --scaling) scaling=1 ;;
     --) shift; break ;;
     *) usage >&2; die "unexpected '$1': arguments of compare.py come after --" ;;
   esac
@@ -57,15 +59,30 @@ fi
 
 install_build_packages
 install_packages libbenchmark-dev
+target=benchmark_cases
+if [[ $scaling ]]; then target=benchmark_scaling; fi
 say "building the benchmarks"
 prefix=$(kokkos host)
 log=$dchag_cache/logs/benchmarks-build.log
 mkdir -p "$dchag_cache/logs"
 if ! { configure benchmarks "-DCMAKE_PREFIX_PATH=$prefix" -DDCHAG_ENABLE_TESTS=OFF -DDCHAG_ENABLE_EXAMPLES=OFF &&
-  cmake --build "$dchag_build/benchmarks" -j "$dchag_jobs" --target benchmark_cases; } >"$log" 2>&1; then
+  cmake --build "$dchag_build/benchmarks" -j "$dchag_jobs" --target "$target"; } >"$log" 2>&1; then
   tail -n 30 "$log" >&2
   die "the benchmarks were not built: see $log"
 fi
+
+if [[ $scaling ]]; then
+  install_packages python3-matplotlib # of /usr/bin/python3
+  results=$dchag_build/benchmarks/scaling
+  for ranks in 1 2 4 8; do
+    say "scaling on $ranks ranks of one thread"
+    OMP_NUM_THREADS=1 OMP_PROC_BIND=false OMP_WAIT_POLICY=passive mpirun --oversubscribe --bind-to none -n "$ranks" \
+      "$dchag_build/benchmarks/benchmarks/benchmark_scaling"
+  done >"$results.jsonl"
+  say "writing $results.png"
+  exec /usr/bin/python3 "$folder/scaling_plot.py" "$results.jsonl" "$results.png"
+fi
+
 results=$dchag_build/benchmarks/comparison
 arguments=(--own "$dchag_build/benchmarks/benchmarks/benchmark_cases" --json "$results.json")
 if ((${#peers[@]})); then arguments+=(--plot "$results.png"); fi
