@@ -117,8 +117,34 @@ TEST_CASE_TEMPLATE("gemm is alpha op(A) op(B) + beta C in every transposition, a
         check_product<T>(a_op, b_op, 40, 9, 3, gap, 0.5, 1);
         check_product<T>(a_op, b_op, 1, 12, 8, gap, -2, 0.25);
         check_product<T>(a_op, b_op, 64, 64, 64, gap, 1, 1);
+        check_product<T>(a_op, b_op, 131, 45, 256, gap, -1, 0.5);
         check_product<T>(a_op, b_op, 70, 300, 150, gap, 1, 0.5);  // large enough to be cut into blocks
       }
+}
+
+// Whether or not this processor is one that gemm() uses them on.
+TEST_CASE_TEMPLATE("small products on the calling thread are alpha op(A) op(B) + beta C", T, float, double) {
+  if constexpr (dchag::vector_bytes > 0 && dchag::on_host<Space>) {
+    for (Op a_op : both)
+      for (Op b_op : both)
+        for (Index rows : {1, 5, 6, 64, 67})
+          for (Index columns : {1, 7, 16, 32, 45})
+            for (Index inner : {1, 33, 256}) {
+              INFO(rows, " x ", columns, " x ", inner);
+              Place const a = a_op == Op::none ? Place{1, rows, inner, inner + 2} : Place{1, inner, rows, rows + 2};
+              Place const b =
+                  b_op == Op::none ? Place{2, inner, columns, columns + 1} : Place{2, columns, inner, inner + 1};
+              Place const c{3, rows, columns, columns + 3};
+              Memory<T> const left(1 + a.rows * a.stride, "a"), right(2 + b.rows * b.stride, "b");
+              for (double const beta : {0.0, 0.5}) {
+                Memory<T> out(3 + c.rows * c.stride, "c");
+                naive(a_op, b_op, -1.5, left.host, a, right.host, b, beta, out.host, c);
+                dchag::linalg::detail::small_product<T>(a_op, b_op, T(-1.5), a.in(left), b.in(right),
+                                                        static_cast<T>(beta), c.in(out));
+                check_equal<T>(out.now(), out.host);
+              }
+            }
+  }
 }
 
 TEST_CASE_TEMPLATE("gemm with one output column heeds the strides of what it reads and writes", T, float, double) {
