@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <dchag/planning/published.hpp>
-#include <dchag/planning/published_table.hpp>
+#include <dchag/planning/published_errors.hpp>
 #include <functional>
 #include <vector>
 
@@ -104,16 +103,6 @@ inline std::vector<double> least_squares(Equations const& equations, std::vector
   return unknown;
 }
 
-/// Squares of the errors of allocated memory, in GiB, added up.
-inline double squares(Measurements const& runs, PublishedCopies const& copies) {
-  double sum = 0;
-  for (PublishedMeasurement const& measured : runs) {
-    double const error = (memory_of(measured.run, copies).peak().all() - measured.allocated) / (1 << 30);
-    sum += error * error;
-  }
-  return sum;
-}
-
 /// Runs whose predicted memory a count changes.
 inline int seen_by(Measurements const& runs, PublishedCopies const& copies, double PublishedCopies::*count) {
   PublishedCopies more = copies;
@@ -123,48 +112,54 @@ inline int seen_by(Measurements const& runs, PublishedCopies const& copies, doub
   }));
 }
 
-/// Counts of copies by least squares of allocated bytes. A run's memory is that of its largest moment, linear in the
-/// counts: with those of the last turn tell which moment it is, find better counts, until none are. From a few starts,
-/// in which every count is alike. Counts that no run sees stay as they are known.
+/// Allocated memory of runs in GiB by counts of copies, in which the largest moment of each is linear; `at` tells which
+/// moment that is.
+inline Equations memory_equations(Measurements const& runs, PublishedCopies const& at) {
+  Equations equations;
+  for (PublishedMeasurement const& measured : runs) {
+    PublishedMemory const memory = memory_of(measured.run, at);
+    auto moment = &PublishedMemory::front;
+    for (auto const other : {&PublishedMemory::last, &PublishedMemory::blocks, &PublishedMemory::update})
+      if ((memory.*other).all() > (memory.*moment).all()) moment = other;
+    auto const gib = [&](PublishedCopies const& copies) {
+      return (memory_of(measured.run, copies).*moment).all() / (1 << 30);
+    };
+    std::vector<double> row;
+    double value = measured.allocated / (1 << 30) - gib(at);
+    for (auto const& constant : constants_of_copies()) {
+      PublishedCopies more = at;
+      more.*constant.value += 1.0 / 1024;
+      row.push_back(1024 * (gib(more) - gib(at)));
+      value += row.back() * at.*constant.value;
+    }
+    equations.row.push_back(std::move(row));
+    equations.value.push_back(value);
+  }
+  return equations;
+}
+
+/// Counts of copies by least squares of allocated bytes: which moment is a run's largest is told by the counts so far,
+/// until no better ones are found. From a few starts, in which every count is alike. Counts that no run sees stay as
+/// they are known.
 inline PublishedCopies fit_copies(Measurements const& runs) {
   auto const& constants = constants_of_copies();
   auto const improved = [&](PublishedCopies const& copies) {
-    Equations equations;
-    for (PublishedMeasurement const& measured : runs) {
-      auto const gib = [&](PublishedCopies const& at, PublishedBytes PublishedMemory::*moment) {
-        return (memory_of(measured.run, at).*moment).all() / (1 << 30);
-      };
-      PublishedMemory const memory = memory_of(measured.run, copies);
-      auto moment = &PublishedMemory::front;
-      for (auto const other : {&PublishedMemory::last, &PublishedMemory::blocks, &PublishedMemory::update})
-        if ((memory.*other).all() > (memory.*moment).all()) moment = other;
-      std::vector<double> row;
-      double value = measured.allocated / (1 << 30) - gib(copies, moment);
-      for (auto const& constant : constants) {
-        PublishedCopies more = copies;
-        more.*constant.value += 1.0 / 1024;
-        row.push_back(1024 * (gib(more, moment) - gib(copies, moment)));
-        value += row.back() * copies.*constant.value;
-      }
-      equations.row.push_back(std::move(row));
-      equations.value.push_back(value);
-    }
     std::vector<double> start;
     for (auto const& constant : constants) start.push_back(copies.*constant.value);
-    return least_squares(equations, std::vector<double>(constants.size(), 0.0), start, 1e-6);
+    return least_squares(memory_equations(runs, copies), std::vector<double>(constants.size(), 0.0), start, 1e-6);
   };
   PublishedCopies best;
   double least = HUGE_VAL;
   for (int const start : {1, 2, 3, 4}) {
     PublishedCopies copies;
     for (auto const& constant : constants) copies.*constant.value = start;
-    double here = squares(runs, copies);
+    double here = allocated_squares(runs, copies);
     for (double part = 1; part > 1e-3;) {  // of the way, halved where going all of it is no better
       auto const to = improved(copies);
       PublishedCopies next = copies;
       for (std::size_t k = 0; k < to.size(); ++k)
         next.*constants[k].value += part * (to[k] - copies.*constants[k].value);
-      double const there = squares(runs, next);
+      double const there = allocated_squares(runs, next);
       if (there < here * (1 - 1e-9)) {
         copies = next;
         here = there;
@@ -187,19 +182,19 @@ inline PublishedCopies fit_copies(Measurements const& runs) {
 /// The whole numbers nearest to counts, and from there single steps of one as long as one lowers the squares.
 inline PublishedCopies whole_copies(Measurements const& runs, PublishedCopies copies) {
   for (auto const& constant : constants_of_copies()) copies.*constant.value = std::round(copies.*constant.value);
-  for (double least = squares(runs, copies);;) {
+  for (double least = allocated_squares(runs, copies);;) {
     PublishedCopies best = copies;
     for (auto const& constant : constants_of_copies())
       for (double const step : {-1.0, 1.0}) {
         PublishedCopies next = copies;
         next.*constant.value += step;
         if (next.*constant.value < 0) continue;
-        double const there = squares(runs, next);
+        double const there = allocated_squares(runs, next);
         if (there >= least) continue;
         best = next;
         least = there;
       }
-    if (squares(runs, best) == squares(runs, copies)) return copies;
+    if (allocated_squares(runs, best) == allocated_squares(runs, copies)) return copies;
     copies = best;
   }
 }

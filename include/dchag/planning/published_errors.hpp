@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <dchag/planning/published.hpp>
 #include <dchag/planning/published_table.hpp>
@@ -47,6 +48,16 @@ class RelativeErrors {
 
   std::vector<Error> errors_;
 };
+
+/// Squares of the errors of allocated memory, in GiB, added up.
+inline double allocated_squares(std::vector<PublishedMeasurement> const& runs, PublishedCopies const& copies = {}) {
+  double sum = 0;
+  for (PublishedMeasurement const& measured : runs) {
+    double const error = (memory_of(measured.run, copies).peak().all() - measured.allocated) / (1 << 30);
+    sum += error * error;
+  }
+  return sum;
+}
 
 /// Of profiles of whole models against what was measured of them. The ratios are those of a run to plain tensor
 /// parallelism with as many features, channels and tensor-parallel ranks (masked: as many GPUs).

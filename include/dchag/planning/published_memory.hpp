@@ -39,8 +39,9 @@ struct PublishedMemory {
 };
 
 /// How many copies the published code keeps of what it works on: the whole numbers that fit the runs that fitted() of
-/// published_table.hpp names (benchmarks/published_fit.cpp finds them). All but the first two count bf16: of a unit's
-/// parameters, of pixels, of `own` tokens (a rank's channels at every place), of `place`, one token at every place.
+/// published_table.hpp names (benchmarks/published_fit.cpp finds them). Which terms there are was read off all runs.
+/// All but the first two count bf16: of a unit's parameters, of pixels, of `own` tokens (a rank's channels at every
+/// place), of `place`, one token at every place.
 struct PublishedCopies {
   double moments = 2;  // float, of AdamW, at any time
   double update = 1;   // float, while AdamW works
@@ -66,9 +67,9 @@ struct PublishedCopies {
   double kept_gathered = 2;   // of the gathered tokens, one a rank
   double recomputed = 9;      // place: of the one block that is computed again
 
-  /// The runs tell none of these from the others: a block's input, which checkpointing keeps, place (all of them have
-  /// 32 blocks); the gradient of the gathered tokens; one copy of the tokens of methods without a tree, whose peak is
-  /// in their front end.
+  /// Known from what the code does, since no fitted run tells them: a block's input, which checkpointing keeps, place
+  /// (all runs have 32 blocks); the gradient of the gathered tokens; one copy of the tokens of methods without a tree.
+  /// That all Linear units but two hold copies is the plainest of what trees of 4 units tell; those of 2 and 8 confirm.
   static constexpr double checkpoints = 1, gathered_gradient = 1, kept_tokens = 1;
 };
 
