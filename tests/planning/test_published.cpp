@@ -25,7 +25,7 @@ std::vector<PublishedMeasurement> const& published_runs() {
 bool held_out(PublishedMeasurement const& measured) { return !fitted(measured); }
 
 void print(std::string const& title, RelativeErrors const& errors) {
-  std::printf("%-46s %s\n", title.c_str(), errors.text().c_str());
+  std::printf("%-47s %s\n", title.c_str(), errors.text().c_str());
 }
 
 TEST_CASE("published: parameters are those of the artifact's logs, to the last one") {
