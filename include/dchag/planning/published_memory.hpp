@@ -67,8 +67,8 @@ struct PublishedCopies {
   double kept_gathered = 2;   // of the gathered tokens, one a rank
   double recomputed = 9;      // place: of the one block that is computed again
 
-  /// Known from what the code does, since no fitted run tells them: a block's input, which checkpointing keeps, place
-  /// (all runs have 32 blocks); the gradient of the gathered tokens; one copy of the tokens of methods without a tree.
+  /// Taken from the method, since no fitted run tells them: a block's input, which checkpointing keeps, place (all runs
+  /// have 32 blocks); the gradient of the gathered tokens; one copy of the tokens of methods without a tree.
   /// That all Linear units but two hold copies is the plainest of what trees of 4 units tell; those of 2 and 8 confirm.
   static constexpr double checkpoints = 1, gathered_gradient = 1, kept_tokens = 1;
 };
