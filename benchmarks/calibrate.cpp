@@ -6,7 +6,6 @@
 // Writes the JSON and prints a line a figure. Takes about ten seconds.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -17,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "command_line.hpp"
 #include "front_end_run.hpp"
 
 namespace {
@@ -175,33 +175,29 @@ Machine calibrated(Communicator const& world, Options const& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, [&](Environment& environment) {
-    Options options;
-    CLI::App app("Measures this machine for planning");
-    app.option_defaults()->always_capture_default();
-    app.allow_extras();  // Kokkos' own
-    app.add_option("--output", options.output, "file of the machine's JSON; none: it is not written");
-    app.add_option("--name", options.name, "of the machine");
-    app.add_option("--memory-gib", options.memory, "of a rank; 0: its share of the host's")
-        ->check(CLI::NonNegativeNumber);
-    app.add_option("--nodes", options.nodes, "that there are; 0: as many as are asked for")
-        ->check(CLI::NonNegativeNumber);
-    try {
-      app.parse(argc, argv);
-    } catch (CLI::ParseError const& error) {
-      return environment.world().rank() == 0 ? app.exit(error) : error.get_exit_code();
-    }
-    Machine const machine = calibrated(environment.world(), options);
-    machine.check();
-    if (environment.world().rank() != 0) return 0;
-    Json const json = machine.json();
-    for (auto const& [field, value] : json.object("machine"))
-      std::printf("%-20s %s\n", field.c_str(), value.dump().c_str());
-    if (options.output.empty()) return 0;
-    std::string const text = json.dump() + "\n";
-    AtomicFile file(options.output);
-    file.write(std::as_bytes(std::span(text)));
-    file.commit();
-    return 0;
-  });
+  Options options;
+  return benchmarks::main_of(
+      "Measures this machine for planning", argc, argv,
+      [&](CLI::App& app) {
+        app.add_option("--output", options.output, "file of the machine's JSON; none: it is not written");
+        app.add_option("--name", options.name, "of the machine");
+        app.add_option("--memory-gib", options.memory, "of a rank; 0: its share of the host's")
+            ->check(benchmarks::at_least(0));
+        app.add_option("--nodes", options.nodes, "that there are; 0: as many as are asked for")
+            ->check(benchmarks::at_least(0));
+      },
+      [&](Environment& environment) {
+        Machine const machine = calibrated(environment.world(), options);
+        machine.check();
+        if (environment.world().rank() != 0) return 0;
+        Json const json = machine.json();
+        for (auto const& [field, value] : json.object("machine"))
+          std::printf("%-20s %s\n", field.c_str(), value.dump().c_str());
+        if (options.output.empty()) return 0;
+        std::string const text = json.dump() + "\n";
+        AtomicFile file(options.output);
+        file.write(std::as_bytes(std::span(text)));
+        file.commit();
+        return 0;
+      });
 }

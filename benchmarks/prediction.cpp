@@ -5,7 +5,6 @@
 //     OMP_NUM_THREADS=1 mpirun -n 2 benchmark_prediction --machine machine.json
 //
 // Prints a line a strategy, and the largest error.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -14,13 +13,13 @@
 #include <string>
 #include <vector>
 
-#include "front_end_run.hpp"
+#include "command_line.hpp"
+#include "training_run.hpp"
 
 namespace {
 
 using namespace dchag;
 using benchmarks::Device;
-using benchmarks::pixels;
 
 struct Options {
   std::string machine;
@@ -49,21 +48,12 @@ ForecasterConfig config_of(Options const& options, Index channels) {
 /// Median seconds of a step of the slowest rank.
 template <class M>
 double measured_seconds(Mesh const& mesh, ForecasterConfig const& config, int turns) {
-  M model(mesh, config);
-  Trainer trainer(model);
-  Index const plane = config.height * config.width, own = static_cast<Index>(model.own_channels().size());
-  auto const images = pixels(own * plane), target = pixels(config.out_channels * plane), lead = pixels(1);
-  auto const fields = [&](auto const& numbers, Index count) {
-    return reshape<float const****, Device>(static_cast<float const*>(numbers.data()), Index{1}, count, config.height,
-                                            config.width);
-  };
-  typename M::Batch const batch{fields(images, own), fields(target, config.out_channels), lead};
-  trainer.step(batch);
+  benchmarks::ForecastRun<M> run(mesh, config);
   std::vector<double> seconds;
   for (int turn = 0; turn < turns; ++turn) {
     mesh.world().barrier();
-    trainer.step(batch);
-    seconds.push_back(mesh.world().all_reduce(trainer.report().seconds, Reduction::max));
+    run.step();
+    seconds.push_back(mesh.world().all_reduce(run.seconds(), Reduction::max));
   }
   return benchmarks::median(seconds);
 }
@@ -111,39 +101,36 @@ void compare_all(Mesh const& mesh, Machine const& machine, Options const& option
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, [&](Environment& environment) {
-    Options options;
-    CLI::App app("The planned time of steps against the measured one, on 1, 2, 4 or 8 ranks");
-    app.option_defaults()->always_capture_default();
-    app.allow_extras();  // Kokkos' own
-    app.add_option("--machine", options.machine, "JSON of this machine, by benchmark_calibrate")->required();
-    app.add_option("--channels", options.channels, "of an image");
-    app.add_option("--embed", options.embed, "features of a token");
-    app.add_option("--turns", options.turns, "steps of each strategy that are timed")->check(CLI::PositiveNumber);
-    try {
-      app.parse(argc, argv);
-    } catch (CLI::ParseError const& error) {
-      return environment.world().rank() == 0 ? app.exit(error) : error.get_exit_code();
-    }
-    int const ranks = environment.world().size();
-    Machine const machine = read_machine(options.machine);
-    Mesh const mesh(environment.world(), {.model = ranks});
-    switch (ranks) {
-      case 1:
-        compare_all<1>(mesh, machine, options);
-        break;
-      case 2:
-        compare_all<2>(mesh, machine, options);
-        break;
-      case 4:
-        compare_all<4>(mesh, machine, options);
-        break;
-      case 8:
-        compare_all<8>(mesh, machine, options);
-        break;
-      default:
-        fail("prediction: the job has ", ranks, " ranks: start it with mpirun -n 1, 2, 4 or 8");
-    }
-    return 0;
-  });
+  Options options;
+  return benchmarks::main_of(
+      "The planned time of steps against the measured one, on 1, 2, 4 or 8 ranks", argc, argv,
+      [&](CLI::App& app) {
+        app.add_option("--machine", options.machine, "JSON of this machine, by benchmark_calibrate")->required();
+        app.add_option("--channels", options.channels, "of an image")->check(benchmarks::at_least(1));
+        app.add_option("--embed", options.embed, "features of a token")->check(benchmarks::at_least(1));
+        app.add_option("--turns", options.turns, "steps of each strategy that are timed")
+            ->check(benchmarks::at_least(1));
+      },
+      [&](Environment& environment) {
+        int const ranks = environment.world().size();
+        Machine const machine = read_machine(options.machine);
+        Mesh const mesh(environment.world(), {.model = ranks});
+        switch (ranks) {
+          case 1:
+            compare_all<1>(mesh, machine, options);
+            break;
+          case 2:
+            compare_all<2>(mesh, machine, options);
+            break;
+          case 4:
+            compare_all<4>(mesh, machine, options);
+            break;
+          case 8:
+            compare_all<8>(mesh, machine, options);
+            break;
+          default:
+            fail("prediction: the job has ", ranks, " ranks: start it with mpirun -n 1, 2, 4 or 8");
+        }
+        return 0;
+      });
 }

@@ -6,12 +6,11 @@
 // Prints a line of JSON for each size: the sweep, its sizes, the order of evaluation that Auto takes on this number of
 // ranks, seconds (the median step of the slowest rank), and of the rank that has most: multiply-adds of its channels,
 // bytes kept for the backward pass, of the workspace in all, and sent.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <dchag/parallel/environment.hpp>
-#include <string>
 #include <vector>
 
+#include "command_line.hpp"
 #include "front_end_run.hpp"
 
 namespace {
@@ -69,28 +68,25 @@ void measure(Communicator const& ranks, char const* sweep, Shape const& shape, i
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, [&](Environment& environment) {
-    Options options;
-    CLI::App app("Time and memory of the channel front end by channels, rows and ranks");
-    app.option_defaults()->always_capture_default();
-    app.allow_extras();  // Kokkos' own
-    app.add_option("--rows", options.rows, "while the number of channels grows");
-    app.add_option("--channels", options.channels, "while the number of rows grows");
-    app.add_option("--patch", options.patch, "edge of a patch, pixels");
-    app.add_option("--embed", options.embed, "features of a token");
-    app.add_option("--heads", options.heads, "of the attention");
-    app.add_option("--turns", options.turns, "steps that are timed")->check(CLI::PositiveNumber);
-    try {
-      app.parse(argc, argv);
-    } catch (CLI::ParseError const& error) {
-      return environment.world().rank() == 0 ? app.exit(error) : error.get_exit_code();
-    }
-    for (Index channels = 16; channels <= 1024; channels *= 2)
-      measure(environment.world(), "channels", {options.rows, channels, options.patch, options.embed, options.heads},
-              options.turns);
-    for (Index rows = 64; rows <= 65536; rows *= 4)
-      measure(environment.world(), "rows", {rows, options.channels, options.patch, options.embed, options.heads},
-              options.turns);
-    return 0;
-  });
+  Options options;
+  return benchmarks::main_of(
+      "Time and memory of the channel front end by channels, rows and ranks", argc, argv,
+      [&](CLI::App& app) {
+        app.add_option("--rows", options.rows, "while the number of channels grows")->check(benchmarks::at_least(1));
+        app.add_option("--channels", options.channels, "while the number of rows grows")
+            ->check(benchmarks::at_least(1));
+        app.add_option("--patch", options.patch, "edge of a patch, pixels")->check(benchmarks::at_least(1));
+        app.add_option("--embed", options.embed, "features of a token")->check(benchmarks::at_least(1));
+        app.add_option("--heads", options.heads, "of the attention")->check(benchmarks::at_least(1));
+        app.add_option("--turns", options.turns, "steps that are timed")->check(benchmarks::at_least(1));
+      },
+      [&](Environment& environment) {
+        for (Index channels = 16; channels <= 1024; channels *= 2)
+          measure(environment.world(), "channels",
+                  {options.rows, channels, options.patch, options.embed, options.heads}, options.turns);
+        for (Index rows = 64; rows <= 65536; rows *= 4)
+          measure(environment.world(), "rows", {rows, options.channels, options.patch, options.embed, options.heads},
+                  options.turns);
+        return 0;
+      });
 }

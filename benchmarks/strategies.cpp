@@ -7,7 +7,6 @@
 // as published, with one Linear (L) or one CrossAttention (C) a rank below the last unit; then the same model as plain
 // tensor parallelism, flat, with what ranks know merged; then the trees of L and C, evaluated and joined by Auto.
 // The strategies take turns. Prints a line each: time, memory and bytes sent of a rank, and their ratios to the first.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <dchag/dchag.hpp>
 #include <functional>
@@ -15,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "command_line.hpp"
 #include "front_end_run.hpp"
 #include "training_run.hpp"
 
@@ -161,32 +161,30 @@ void compare(Mesh const& mesh, Options const& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, [&](Environment& environment) {
-    Options options;
-    CLI::App app("Strategies of sharing a model of many channels among 2 or 4 ranks");
-    app.option_defaults()->always_capture_default();
-    app.allow_extras();  // Kokkos' own
-    app.add_option("--channels", options.channels, "of an image; a table for each number");
-    app.add_option("--height", options.height, "of an image, pixels");
-    app.add_option("--width", options.width, "of an image, pixels");
-    app.add_option("--patch", options.patch, "edge of a patch, pixels");
-    app.add_option("--embed", options.embed, "features of a token");
-    app.add_option("--heads", options.heads, "of every attention");
-    app.add_option("--depth", options.depth, "blocks of the transformer");
-    app.add_option("--turns", options.turns, "steps of each strategy that are timed")->check(CLI::PositiveNumber);
-    try {
-      app.parse(argc, argv);
-    } catch (CLI::ParseError const& error) {
-      return environment.world().rank() == 0 ? app.exit(error) : error.get_exit_code();
-    }
-    int const ranks = environment.world().size();
-    Mesh const mesh(environment.world(), {.model = ranks});
-    if (ranks == 2)
-      compare<2>(mesh, options);
-    else if (ranks == 4)
-      compare<4>(mesh, options);
-    else
-      fail("strategies: the job has ", ranks, " ranks: start it with mpirun -n 2 or -n 4");
-    return 0;
-  });
+  Options options;
+  return benchmarks::main_of(
+      "Strategies of sharing a model of many channels among 2 or 4 ranks", argc, argv,
+      [&](CLI::App& app) {
+        app.add_option("--channels", options.channels, "of an image; a table for each number")
+            ->check(benchmarks::at_least(1));
+        app.add_option("--height", options.height, "of an image, pixels")->check(benchmarks::at_least(1));
+        app.add_option("--width", options.width, "of an image, pixels")->check(benchmarks::at_least(1));
+        app.add_option("--patch", options.patch, "edge of a patch, pixels")->check(benchmarks::at_least(1));
+        app.add_option("--embed", options.embed, "features of a token")->check(benchmarks::at_least(1));
+        app.add_option("--heads", options.heads, "of every attention")->check(benchmarks::at_least(1));
+        app.add_option("--depth", options.depth, "blocks of the transformer")->check(benchmarks::at_least(0));
+        app.add_option("--turns", options.turns, "steps of each strategy that are timed")
+            ->check(benchmarks::at_least(1));
+      },
+      [&](Environment& environment) {
+        int const ranks = environment.world().size();
+        Mesh const mesh(environment.world(), {.model = ranks});
+        if (ranks == 2)
+          compare<2>(mesh, options);
+        else if (ranks == 4)
+          compare<4>(mesh, options);
+        else
+          fail("strategies: the job has ", ranks, " ranks: start it with mpirun -n 2 or -n 4");
+        return 0;
+      });
 }

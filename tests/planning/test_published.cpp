@@ -1,16 +1,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
-#include <dchag/planning/published.hpp>
-#include <dchag/planning/published_table.hpp>
+#include <dchag/planning/published_errors.hpp>
 #include <filesystem>
 #include <fstream>
-#include <map>
+#include <iterator>
 #include <string>
-#include <tuple>
-#include <utility>
 #include <vector>
 
 #include "folder.hpp"
@@ -21,43 +17,16 @@
 namespace dchag::tests {
 namespace {
 
-double constexpr gib = 1024.0 * 1024 * 1024;
-
 std::vector<PublishedMeasurement> const& published_runs() {
   static auto const runs = read_published_runs(folder() + "/planning/published_runs.csv");
   return runs;
 }
 
-/// Relative errors of one quantity, with the runs that they belong to.
-class Errors {
- public:
-  void add(PublishedRun const& run, double predicted, double measured) {
-    errors_.emplace_back(std::abs(predicted / measured - 1), run);
-  }
-  std::size_t count() const { return errors_.size(); }
-  double median() {
-    std::sort(errors_.begin(), errors_.end(), [](auto const& a, auto const& b) { return a.first < b.first; });
-    return errors_[errors_.size() / 2].first;
-  }
-  double worst() const {
-    return std::max_element(errors_.begin(), errors_.end(), [](auto& a, auto& b) { return a.first < b.first; })->first;
-  }
-  double within(double bound) const {
-    auto const good = std::count_if(errors_.begin(), errors_.end(), [&](auto& e) { return e.first <= bound; });
-    return static_cast<double>(good) / static_cast<double>(count());
-  }
-  void print(std::string const& title) {
-    double const middle = median();
-    auto const& [error, run] = errors_.back();
-    std::printf("%-46s %3zu runs: median %4.1f%%, worst %5.1f%% (%s, D %lld, C %lld, TP %lld, units %lld)\n",
-                title.c_str(), count(), 100 * middle, 100 * error, name_of(run.method),
-                static_cast<long long>(run.embed), static_cast<long long>(run.channels),
-                static_cast<long long>(run.tensor), static_cast<long long>(run.units));
-  }
+bool held_out(PublishedMeasurement const& measured) { return !fitted(measured); }
 
- private:
-  std::vector<std::pair<double, PublishedRun>> errors_;
-};
+void print(std::string const& title, RelativeErrors const& errors) {
+  std::printf("%-47s %s\n", title.c_str(), errors.text().c_str());
+}
 
 TEST_CASE("published: parameters are those of the artifact's logs, to the last one") {
   REQUIRE(published_runs().size() == 138);
@@ -68,83 +37,78 @@ TEST_CASE("published: parameters are those of the artifact's logs, to the last o
   }
 }
 
-TEST_CASE("published: allocated memory of whole models and of their parts") {
-  std::map<std::string, Errors> by_method;
-  Errors all, parts;
-  for (PublishedMeasurement const& measured : published_runs()) {
-    PublishedProfile const profile(measured.run);
-    double const predicted = profile.memory().peak().all();
-    (measured.run.whole() ? all : parts).add(measured.run, predicted, measured.allocated);
-    if (measured.run.whole()) by_method[name_of(measured.run.method)].add(measured.run, predicted, measured.allocated);
-  }
-  CHECK(all.count() == 83);
-  CHECK(all.median() < 0.005);
-  CHECK(all.worst() < 0.02);
-  CHECK(parts.median() < 0.02);
-  CHECK(parts.worst() < 0.15);
-  for (auto& [method, errors] : by_method) errors.print("allocated, whole models, " + method);
-  all.print("allocated, whole models");
-  parts.print("allocated, parts of models");
-}
-
-TEST_CASE("published: reserved memory, and its ratios, of the runs that nothing was fitted to") {
-  Errors reserved;
-  for (PublishedMeasurement const& measured : published_runs()) {
-    if (!measured.run.whole() || fitted(measured)) continue;
-    reserved.add(measured.run, PublishedProfile(measured.run).reserved(), measured.reserved);
-  }
-  CHECK(reserved.median() < 0.10);
-  CHECK(reserved.worst() < 0.20);
-  reserved.print("reserved, held out");
-}
-
-TEST_CASE("published: time a step of the runs that no rate was fitted to") {
-  std::map<std::string, Errors> by_method;
-  Errors held_out;
-  for (PublishedMeasurement const& measured : published_runs()) {
-    if (!measured.run.whole() || fitted(measured) || disturbed(measured)) continue;
-    PublishedProfile const profile(measured.run);
-    held_out.add(measured.run, profile.seconds().all(), measured.seconds());
-    by_method[name_of(measured.run.method)].add(measured.run, profile.seconds().all(), measured.seconds());
-    CHECK(profile.teraflops() == doctest::Approx(measured.teraflops * measured.seconds() / profile.seconds().all()));
-  }
-  CHECK(held_out.count() == 28);
-  CHECK(held_out.median() < 0.06);
-  CHECK(held_out.worst() < 0.20);
-  for (auto& [method, errors] : by_method) errors.print("seconds, held out, " + method);
-  held_out.print("seconds, held out");
-}
-
-TEST_CASE("published: D-CHAG against plain tensor parallelism, memory and samples a second") {
-  using Place = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
-  auto const place = [](PublishedRun const& run) {
-    return Place{run.embed, run.channels, run.masked > 0 ? 0 : run.tensor, run.masked > 0 ? run.ranks() : 0};
-  };
-  std::map<Place, PublishedMeasurement> plain;
-  for (PublishedMeasurement const& measured : published_runs()) {
-    if (measured.run.whole() && measured.run.method == PublishedMethod::TensorParallel) {
-      plain[place(measured.run)] = measured;
+TEST_CASE("published: no count of copies is better one up or one down, by the fitted runs") {
+  std::vector<PublishedMeasurement> runs;
+  std::copy_if(published_runs().begin(), published_runs().end(), std::back_inserter(runs), fitted);
+  double const least = allocated_squares(runs);
+  for (auto const count :
+       {&PublishedCopies::moments, &PublishedCopies::update, &PublishedCopies::front_parameters,
+        &PublishedCopies::front_gradients, &PublishedCopies::pixels, &PublishedCopies::tokens,
+        &PublishedCopies::features, &PublishedCopies::outputs, &PublishedCopies::gathered_own,
+        &PublishedCopies::gathered_all, &PublishedCopies::linear_tokens, &PublishedCopies::attention_tokens,
+        &PublishedCopies::attention_unit, &PublishedCopies::attention_places, &PublishedCopies::kept_linear,
+        &PublishedCopies::kept_attention, &PublishedCopies::kept_gathered, &PublishedCopies::recomputed}) {
+    for (double const step : {-1.0, 1.0}) {
+      PublishedCopies copies;
+      copies.*count += step;
+      CHECK(allocated_squares(runs, copies) > least);
     }
   }
-  Errors memory, speed;
+}
+
+TEST_CASE("published: memory and time of whole models that nothing was fitted to") {
+  PublishedErrors const errors = published_errors(published_runs(), held_out);
+  CHECK(errors.allocated.count() == 28);
+  CHECK(errors.allocated.median() < 0.005);
+  CHECK(errors.allocated.worst() < 0.01);
+  CHECK(errors.reserved.median() < 0.05);
+  CHECK(errors.reserved.worst() < 0.16);
+  CHECK(errors.seconds.count() == 28);
+  CHECK(errors.seconds.median() < 0.05);
+  CHECK(errors.seconds.worst() < 0.12);
+  CHECK(errors.allocated_ratio.count() == 19);
+  CHECK(errors.allocated_ratio.worst() < 0.01);
+  CHECK(errors.speed_ratio.count() == 19);
+  CHECK(errors.speed_ratio.median() < 0.05);
+  CHECK(errors.speed_ratio.worst() < 0.12);
+  print("held out: allocated", errors.allocated);
+  print("held out: reserved", errors.reserved);
+  print("held out: seconds", errors.seconds);
+  print("held out: allocated to plain tensor parallelism", errors.allocated_ratio);
+  print("held out: samples a second to the same", errors.speed_ratio);
+}
+
+TEST_CASE("published: memory and time of the whole models that profiles were fitted to") {
+  PublishedErrors const errors = published_errors(published_runs(), fitted);
+  CHECK(errors.allocated.count() == 55);
+  CHECK(errors.allocated.worst() < 0.01);
+  CHECK(errors.reserved.worst() < 0.15);
+  CHECK(errors.seconds.count() == 54);  // one was disturbed
+  CHECK(errors.seconds.worst() < 0.15);
+  CHECK(errors.speed_ratio.worst() < 0.16);
+  print("fitted: allocated", errors.allocated);
+  print("fitted: reserved", errors.reserved);
+  print("fitted: seconds", errors.seconds);
+  print("fitted: samples a second to plain", errors.speed_ratio);
+}
+
+TEST_CASE("published: memory of parts of models that nothing was fitted to") {
+  RelativeErrors errors;
   for (PublishedMeasurement const& measured : published_runs()) {
-    auto const peer = plain.find(place(measured.run));
-    if (!measured.run.whole() || peer == plain.end() || peer->second.run.method == measured.run.method) continue;
-    PublishedMeasurement const& baseline = peer->second;
-    PublishedProfile const ours(measured.run), theirs(baseline.run);
-    memory.add(measured.run, ours.memory().peak().all() / theirs.memory().peak().all(),
-               measured.allocated / baseline.allocated);
-    if (disturbed(measured)) continue;
-    double const scale = measured.run.images_a_step() / baseline.run.images_a_step();
-    speed.add(measured.run, ours.samples_per_second() / theirs.samples_per_second(),
-              scale * baseline.seconds() / measured.seconds());
+    if (measured.run.whole() || fitted(measured)) continue;
+    errors.add(measured.run, memory_of(measured.run).peak().all(), measured.allocated);
   }
-  CHECK(memory.count() == 50);
-  CHECK(memory.worst() < 0.02);
-  CHECK(speed.median() < 0.06);
-  CHECK(speed.worst() < 0.20);
-  memory.print("allocated against plain tensor parallelism");
-  speed.print("samples a second against the same");
+  CHECK(errors.count() == 29);
+  CHECK(errors.median() < 0.01);
+  CHECK(errors.worst() < 0.06);
+  print("held out: allocated, parts of models", errors);
+}
+
+TEST_CASE("published: operations a second are those that the authors count in the time of the profile") {
+  for (PublishedMeasurement const& measured : published_runs()) {
+    PublishedProfile const profile(measured.run);
+    CHECK(profile.teraflops() == doctest::Approx(measured.teraflops * measured.seconds() / profile.seconds().all()));
+  }
 }
 
 TEST_CASE("published: the channels that a table of the paper could not hold do not fit, those that it held do") {
@@ -171,8 +135,9 @@ TEST_CASE("published: the components at the peak add up to it, and each moment h
   PublishedProfile const profile(
       {.method = PublishedMethod::AttentionTree, .channels = 512, .embed = 4096, .units = 2, .tensor = 16, .shard = 2});
   PublishedMemory const& memory = profile.memory();
-  CHECK(memory.peak().all() == std::max({memory.front.all(), memory.blocks.all(), memory.update.all()}));
-  for (PublishedBytes const* bytes : {&memory.front, &memory.blocks, &memory.update}) {
+  CHECK(memory.peak().all() ==
+        std::max({memory.front.all(), memory.last.all(), memory.blocks.all(), memory.update.all()}));
+  for (PublishedBytes const* bytes : {&memory.front, &memory.last, &memory.blocks, &memory.update}) {
     CHECK(bytes->parameters == profile.parameters().rank() / 2 * 4);
   }
   CHECK(memory.update.optimizer == profile.parameters().rank() / 2 * 12);

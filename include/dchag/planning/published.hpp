@@ -1,46 +1,15 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
+#include <dchag/planning/published_memory.hpp>
 #include <dchag/planning/published_run.hpp>
 
 namespace dchag {
 
-/// Bytes of a GPU at one moment of a step, by what they hold.
-struct PublishedBytes {
-  double parameters = 0;     // float masters
-  double gradients = 0;      // float
-  double optimizer = 0;      // two moments, and at the update one more copy that AdamW forms
-  double half_copies = 0;    // bf16 of the unit that is gathered and, where FSDP divides it, its bf16 gradient
-  double tokens = 0;         // of the channels, and the gradients of them
-  double aggregation = 0;    // keys, values, outputs of the cross-attentions and their gradients
-  double blocks = 0;         // inputs that checkpointing keeps, and the one block that is computed again
-  double head = 0;           // image and prediction, bf16 and float
-  double communication = 0;  // tokens received from the other ranks and their gradients
-
-  double all() const {
-    return parameters + gradients + optimizer + half_copies + tokens + aggregation + blocks + head + communication;
-  }
-};
-
-/// The moments of a step at which the published code holds most.
-struct PublishedMemory {
-  PublishedBytes front;   // backward pass of the front end
-  PublishedBytes blocks;  // backward pass of what follows the gathered tokens
-  PublishedBytes update;  // AdamW
-
-  /// The largest of them: what torch.cuda.max_memory_allocated gives.
-  PublishedBytes const& peak() const {
-    PublishedBytes const& backward = front.all() > blocks.all() ? front : blocks;
-    return update.all() > backward.all() ? update : backward;
-  }
-};
-
 /// What the authors' machine, MI250X dies of 64 GiB, eight to a node, takes with their code: seconds a unit of what a
-/// step does. The memory of a run is counted in copies of tokens and parameters, as all of the artifact's runs show
-/// that the code keeps them; these are fitted to the runs with D up to 4096 (benchmarks/published_fit.cpp prints them),
-/// and tests/planning/test_published.cpp holds them against the others.
+/// step does. Fitted to the runs that fitted() of published_table.hpp names (benchmarks/published_fit.cpp prints them);
+/// tests/planning/test_published.cpp holds them against the others.
 struct PublishedMachine {
   double token_byte = 5.5e-11;        // tokenizing, forward and backward: a byte of bf16 tokens
   double channel = 0.000176;          // launches of one channel's tokenizer
@@ -67,8 +36,8 @@ struct PublishedMachine {
 
   /// Where the allocator gives its cache back and takes it again in every step, a group within a node or one over
   /// several, whose peers wait, takes so much longer. It does where the allocated peak and slack_byte a parameter
-  /// exceed the memory. That line is drawn through the nine runs near it, of 0 to 6 retries: within 1 GiB of it a run
-  /// may be on the other side.
+  /// exceed the memory. The times of the fitted runs leave 9.25 to 9.7 for it, of which the most is taken: a run near
+  /// the end of the memory is expected to stall. Within 1 GiB of that line it may be on the other side.
   double near_stall = 0.45;
   double far_stall = 2.6;
   double slack_byte = 9.7;
@@ -104,12 +73,13 @@ struct PublishedSeconds {
 /// What the published code needs for a run: memory a GPU, operations and time. Throws Error as check does.
 class PublishedProfile {
  public:
-  explicit PublishedProfile(PublishedRun const& run, PublishedMachine const& machine = {})
+  explicit PublishedProfile(PublishedRun const& run, PublishedMachine const& machine = {},
+                            PublishedCopies const& copies = {})
       : run_(run), machine_(machine) {
     check(run_);
     parameters_ = parameters_of(run_);
     work_ = work_of(run_);
-    memory_ = {front_memory(), block_memory(), update_memory()};
+    memory_ = memory_of(run_, copies);
     seconds_ = time_of_step();
   }
 
@@ -123,10 +93,11 @@ class PublishedProfile {
   double reserved() const {
     constexpr double gib = 1024.0 * 1024 * 1024;
     double const beyond = machine_.reserved_parameter * parameters_.rank() / shards() +
-                          machine_.reserved_tokens * token_bytes() + machine_.reserved_gib * gib;
+                          machine_.reserved_tokens * run_.token_bytes() + machine_.reserved_gib * gib;
     return std::min(memory_.peak().all() + beyond, machine_.memory - 1.2 * gib);
   }
 
+  std::int64_t nodes() const { return (run_.ranks() + machine_.dies_a_node - 1) / machine_.dies_a_node; }
   double samples_per_second() const { return run_.images_a_step() / seconds_.all(); }
   /// As the authors report it: the operations of three forward passes a step and GPU, in 1e12 a second.
   double teraflops() const { return work_.operations_a_step() / seconds_.all() / 1e12; }
@@ -141,91 +112,15 @@ class PublishedProfile {
   double depth() const { return run_.whole() ? static_cast<double>(run_.depth) : 0; }
   double seen() const { return 1 - run_.masked; }
   double shards() const { return static_cast<double>(run_.shard); }
-  /// Bytes of one bf16 token at every place.
-  double place_bytes() const { return 2 * run_.rows() * D(); }
-  double token_bytes() const { return place_bytes() * run_.own_channels(); }
-  double all_token_bytes() const { return place_bytes() * static_cast<double>(run_.channels); }
-
-  PublishedBytes states() const {
-    double const own = parameters_.rank() / shards();
-    PublishedBytes bytes;
-    bytes.parameters = bytes.gradients = 4 * own;
-    bytes.optimizer = 8 * own;
-    return bytes;
-  }
-
-  PublishedBytes step_base() const {
-    PublishedBytes bytes = states();
-    bytes.half_copies = (run_.shard > 1 ? 4 : 2) * parameters_.front;
-    bytes.head = 6 * run_.rows() * run_.pixels() * static_cast<double>(run_.channels);
-    return bytes;
-  }
-
-  /// Tokens, and their gradients that arrive from keys and from values; of the keys and values likewise.
-  PublishedBytes front_memory() const {
-    PublishedBytes bytes = step_base();
-    double const own = token_bytes(), place = place_bytes(), units = static_cast<double>(run_.units);
-    bytes.tokens = 3 * own;
-    if (!run_.aggregates()) return bytes;
-    switch (run_.method) {
-      case PublishedMethod::TensorParallel:
-        bytes.aggregation = 3 * own / R();
-        break;
-      case PublishedMethod::GatheredTokens:
-        bytes.tokens = own;
-        bytes.communication = 3 * all_token_bytes();
-        bytes.aggregation = 3 * all_token_bytes() / R();
-        break;
-      case PublishedMethod::LinearTree:  // units above one read copies of their channels, formed in turn
-        bytes.aggregation = std::max(0.0, (1 - 2 / units) * own + units * place - bytes.head);
-        break;
-      case PublishedMethod::AttentionTree:
-        bytes.aggregation = (2 + 2 / units) * own + 4 * units * place;
-        break;
-    }
-    bytes.aggregation += 3 * place;
-    return bytes;
-  }
-
-  PublishedBytes block_memory() const {
-    PublishedBytes bytes = step_base();
-    if (!run_.aggregates()) return states();
-    double const own = token_bytes(), all = all_token_bytes(), gathered = R() * place_bytes();
-    bytes.tokens = own;
-    switch (run_.method) {
-      case PublishedMethod::TensorParallel:
-        bytes.aggregation = 3 * own / R();
-        break;
-      case PublishedMethod::GatheredTokens:
-        bytes.communication = all;
-        bytes.aggregation = 3 * all / R();
-        break;
-      case PublishedMethod::LinearTree:
-        bytes.aggregation = own;
-        break;
-      case PublishedMethod::AttentionTree:
-        bytes.aggregation = 3 * own;
-        break;
-    }
-    if (run_.tree()) bytes.communication = 2 * gathered;
-    if (run_.whole()) bytes.blocks = (depth() + block_tokens) * place_bytes() * seen();
-    return bytes;
-  }
-
-  PublishedBytes update_memory() const {
-    PublishedBytes bytes = states();
-    bytes.optimizer += 4 * parameters_.rank() / shards();
-    return bytes;
-  }
 
   /// Bytes that a rank sends in the collectives of the tensor-parallel group: tokens out and, in plain tensor
   /// parallelism, their gradients all-reduced; six all-reduces a block, two of them of its second forward pass.
   double tensor_traffic() const {
-    double const ring = (R() - 1) / R(), place = place_bytes();
+    double const ring = (R() - 1) / R(), place = run_.place_bytes();
     double sent = 6 * 2 * ring * place * seen() * depth();
-    if (run_.method == PublishedMethod::GatheredTokens) sent += ring * all_token_bytes();
+    if (run_.method == PublishedMethod::GatheredTokens) sent += ring * run_.all_token_bytes();
     if (!run_.aggregates()) return sent;
-    return sent + (run_.tree() ? ring * place * (3 * R() + 2) : 2 * ring * (all_token_bytes() + place));
+    return sent + (run_.tree() ? ring * place * (3 * R() + 2) : 2 * ring * (run_.all_token_bytes() + place));
   }
 
   double sharding_seconds() const {
@@ -245,20 +140,20 @@ class PublishedProfile {
     switch (run_.method) {
       case PublishedMethod::TensorParallel:
       case PublishedMethod::GatheredTokens:
-        return seconds + all_token_bytes() * (machine_.key_byte / R() + machine_.token_gradient_byte);
+        return seconds + run_.all_token_bytes() * (machine_.key_byte / R() + machine_.token_gradient_byte);
       case PublishedMethod::LinearTree: {
         double const others = 1 - 1 / static_cast<double>(run_.units);
-        return seconds + token_bytes() * (machine_.linear_byte + others * machine_.split_byte);
+        return seconds + run_.token_bytes() * (machine_.linear_byte + others * machine_.split_byte);
       }
       case PublishedMethod::AttentionTree:
-        return seconds + token_bytes() * machine_.key_byte;
+        return seconds + run_.token_bytes() * machine_.key_byte;
     }
     return seconds;
   }
 
   PublishedSeconds time_of_step() const {
     PublishedSeconds seconds;
-    seconds.tokens = token_bytes() * machine_.token_byte + run_.own_channels() * machine_.channel;
+    seconds.tokens = run_.token_bytes() * machine_.token_byte + run_.own_channels() * machine_.channel;
     seconds.aggregation = aggregation_seconds();
     // Blocks run forward twice; attention's own count of passes is in its rate.
     bool const fused = D() / static_cast<double>(run_.heads) <= 128;
@@ -271,15 +166,13 @@ class PublishedProfile {
     seconds.sharding = sharding_seconds();
     seconds.optimizer = machine_.parameter * parameters_.rank() / shards();
     seconds.overhead = machine_.step;
-    std::int64_t const nodes = (run_.ranks() + machine_.dies_a_node - 1) / machine_.dies_a_node;
-    if (stalls()) seconds.stall = nodes > 1 ? machine_.far_stall : machine_.near_stall;
-    seconds.waiting = seconds.all() * machine_.node * static_cast<double>(std::min(nodes, machine_.largest_nodes) - 1);
+    if (stalls()) seconds.stall = nodes() > 1 ? machine_.far_stall : machine_.near_stall;
+    double const others = static_cast<double>(std::min(nodes(), machine_.largest_nodes) - 1);
+    seconds.waiting = seconds.all() * machine_.node * others;
     return seconds;
   }
 
   double needed() const { return memory_.peak().all() + machine_.slack_byte * parameters_.rank() / shards(); }
-
-  static constexpr double block_tokens = 8;  // of a block that is computed again, in tokens a place
 
   PublishedRun run_;
   PublishedMachine machine_;

@@ -62,6 +62,10 @@ struct PublishedRun {
   double own_channels() const {
     return static_cast<double>(channels) / static_cast<double>(divides_channels() ? tensor : 1);
   }
+  /// Bytes of one bf16 token at every place; of the tokens of a rank's channels; of all channels' tokens.
+  double place_bytes() const { return 2 * rows() * static_cast<double>(embed); }
+  double token_bytes() const { return place_bytes() * own_channels(); }
+  double all_token_bytes() const { return place_bytes() * static_cast<double>(channels); }
   bool aggregates() const { return part != PublishedPart::Tokens; }
   bool whole() const { return part == PublishedPart::Whole; }
   /// Images that one step of all ranks takes: each tensor-parallel group has a batch of its own.
