@@ -95,7 +95,7 @@ TEST_CASE("floats are rounded to the nearest bfloat16, ties to even") {
 
   CHECK(back(1.00390625f) == 1.0);         // half way between 1 and 1 + 2^-7
   CHECK(back(1.01171875f) == 1.015625);    // half way between 1 + 2^-7 and 1 + 2^-6
-  CHECK(back(-1.0039063f) == -1.0078125);  // a little further
+  CHECK(back(-1.0039064f) == -1.0078125);  // a little further
   float const infinity = std::numeric_limits<float>::infinity();
   CHECK(back(infinity) == infinity);
   CHECK(back(-infinity) == -infinity);
