@@ -1,4 +1,4 @@
-// expect: for the satisfaction of .Real<
+// expect: for the satisfaction of .PrecisionPolicy<
 #include <dchag/core/policies.hpp>
 
 using Whole = dchag::Precision<int>;

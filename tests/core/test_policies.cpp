@@ -18,6 +18,15 @@ TEST_CASE("a policy is found by its role, wherever it stands, and else is the de
   CHECK(find_policy<role::Recompute, Recompute<Nothing>, Kept>::blocks);
 }
 
+TEST_CASE("mixed precision is that of float, whose products alone are rounded") {
+  static_assert(std::same_as<Precision<Mixed>::Scalar, float> && std::same_as<Precision<double>::Scalar, double>);
+  static_assert(Precision<Mixed>::products == Products::bfloat16);
+  static_assert(Precision<float>::products == Products::unrounded);
+  static_assert(PrecisionPolicy<Mixed> && !PrecisionPolicy<int> && !Real<Mixed>);
+  static_assert(!OnePolicyPerRole<Single, Precision<Mixed>>);
+  CHECK(true);
+}
+
 TEST_CASE("policies have a role, and no two the same") {
   static_assert(Policy<Single> && Policy<Kept> && Policy<Host>);
   static_assert(!Policy<int> && !Policy<Nothing>);

@@ -1,84 +1,26 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cmath>
-#include <dchag/core/random.hpp>
 #include <dchag/linalg/gemm.hpp>
 #include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "space.hpp"
+#include "linalg/memory.hpp"
 
 using dchag::Index;
 using dchag::linalg::Batch;
 using dchag::linalg::Matrix;
 using dchag::linalg::Op;
+using dchag::tests::check_equal;
+using dchag::tests::Memory;
+using dchag::tests::naive;
+using dchag::tests::Place;
+using dchag::tests::shifted;
 using dchag::tests::Space;
 
 namespace {
-
-/// Storage of the space and a copy of it on the host.
-template <class T>
-struct Memory {
-  Kokkos::View<T*, Space> data;
-  std::vector<double> host;
-
-  Memory(Index size, std::string const& name) : data("memory", static_cast<std::size_t>(size)), host(data.size()) {
-    auto const mirror = Kokkos::create_mirror_view(data);
-    for (std::size_t i = 0; i < host.size(); ++i)
-      host[i] = mirror(i) = static_cast<T>(dchag::random_normal(dchag::random_key(1, name), i));
-    Kokkos::deep_copy(data, mirror);
-  }
-  void fill(double value) {
-    Kokkos::deep_copy(data, static_cast<T>(value));
-    std::fill(host.begin(), host.end(), value);
-  }
-  std::vector<double> now() const {
-    auto const mirror = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), data);
-    return {mirror.data(), mirror.data() + mirror.size()};
-  }
-};
-
-/// A matrix inside the memory, from its `offset`-th element on, as the library and as the naive product see it.
-struct Place {
-  Index offset, rows, columns, stride;
-
-  template <class T>
-  Matrix<T> in(Memory<T> const& memory) const {
-    return {memory.data.data() + offset, rows, columns, stride};
-  }
-  std::size_t at(Index row, Index column) const { return static_cast<std::size_t>(offset + row * stride + column); }
-};
-Place shifted(Place place, Index by) {
-  place.offset += by;
-  return place;
-}
-
-void naive(Op a_op, Op b_op, double alpha, std::vector<double> const& a, Place pa, std::vector<double> const& b,
-           Place pb, double beta, std::vector<double>& c, Place pc) {
-  Index const inner = a_op == Op::none ? pa.columns : pa.rows;
-  for (Index i = 0; i < pc.rows; ++i)
-    for (Index j = 0; j < pc.columns; ++j) {
-      double total = 0;
-      for (Index k = 0; k < inner; ++k)
-        total += a[a_op == Op::none ? pa.at(i, k) : pa.at(k, i)] * b[b_op == Op::none ? pb.at(k, j) : pb.at(j, k)];
-      double& out = c[pc.at(i, j)];
-      out = alpha * total + (beta == 0 ? 0 : beta * out);
-    }
-}
-
-template <class T>
-void check_equal(std::vector<double> const& found, std::vector<double> const& expected) {
-  REQUIRE(found.size() == expected.size());
-  double worst = 0;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    double const off = std::fabs(found[i] - expected[i]) / (1 + std::fabs(expected[i]));
-    worst = off <= worst ? worst : off;
-  }
-  CHECK(worst < (sizeof(T) == 4 ? 2e-5 : 1e-13));
-}
 
 struct Fixture {
   dchag::Workspace<Space> workspace{0};

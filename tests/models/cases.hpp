@@ -89,8 +89,8 @@ template <class Model>
 std::vector<double> gradients_of(Model& model) {
   std::vector<double> all;
   for (auto const& parameter : model.parameters().all()) {
-    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(),
-                                                          parameter.template gradient<double*>(parameter.size()));
+    auto const host = Kokkos::create_mirror_view_and_copy(
+        Kokkos::HostSpace(), parameter.template gradient<typename Model::Scalar*>(parameter.size()));
     all.insert(all.end(), host.data(), host.data() + host.size());
   }
   return all;

@@ -24,6 +24,10 @@ Kokkos::View<T*, Space> on_device(std::vector<T> const& host) {
   Kokkos::deep_copy(view, Kokkos::View<T const*, Kokkos::HostSpace>(host.data(), host.size()));
   return view;
 }
+template <class T>
+Kokkos::View<T*, Space> on_device_as(Numbers const& numbers) {
+  return on_device(std::vector<T>(numbers.begin(), numbers.end()));
+}
 inline Numbers drawn_numbers(Index count, std::uint64_t seed, std::string const& name) {
   Numbers all(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = 0.5 * random_normal(random_key(seed, name), i);
@@ -88,14 +92,15 @@ inline std::vector<Index> all_channels(Index count) {
 /// A masked autoencoder's batches.
 template <class Model>
 struct AutoencoderBatches {
-  Kokkos::View<double*, Space> images;
+  using T = typename Model::Scalar;
+  Kokkos::View<T*, Space> images;
   Kokkos::View<Index*, Space> keep;
 
   AutoencoderBatches(Model const& model, std::uint64_t seed, Index all, Index first, Index count) {
     auto const& config = model.config();
     Index const plane = config.height * config.width;
-    images = on_device(part_of(drawn_numbers(all * config.channels * plane, seed, "images"), config.channels, plane,
-                               first, count, model.own_channels()));
+    images = on_device_as<T>(part_of(drawn_numbers(all * config.channels * plane, seed, "images"), config.channels,
+                                     plane, first, count, model.own_channels()));
     std::vector<Index> visible;
     for (Index b = first; b < first + count; ++b)
       for (Index k = 0; k < config.kept(); ++k) visible.push_back((k + 3 * b) % config.locations());
@@ -103,37 +108,37 @@ struct AutoencoderBatches {
   }
   typename Model::Batch batch(Model const& model, Index count) const {
     auto const& config = model.config();
-    return {
-        reshape<double const****, Space>(static_cast<double const*>(images.data()), count,
-                                         static_cast<Index>(model.own_channels().size()), config.height, config.width),
-        reshape<Index const**, Space>(static_cast<Index const*>(keep.data()), count, config.kept())};
+    return {reshape<T const****, Space>(static_cast<T const*>(images.data()), count,
+                                        static_cast<Index>(model.own_channels().size()), config.height, config.width),
+            reshape<Index const**, Space>(static_cast<Index const*>(keep.data()), count, config.kept())};
   }
 };
 
 /// A forecaster's, for some lead times of each image.
 template <class Model, Index leads = 1>
 struct ForecasterBatches {
-  Kokkos::View<double*, Space> images, target, lead;
+  using T = typename Model::Scalar;
+  Kokkos::View<T*, Space> images, target, lead;
 
   ForecasterBatches(Model const& model, std::uint64_t seed, Index all, Index first, Index count) {
     auto const& config = model.config();
     Index const plane = config.height * config.width;
-    images = on_device(part_of(drawn_numbers(all * config.channels * plane, seed, "images"), config.channels, plane,
-                               first, count, model.own_channels()));
-    target =
-        on_device(part_of(drawn_numbers(all * leads * config.out_channels * plane, seed, "target"), config.out_channels,
-                          plane, first * leads, count * leads, all_channels(config.out_channels)));
-    lead = on_device(part_of(drawn_numbers(all * leads, seed, "lead"), 1, 1, first * leads, count * leads, {0}));
+    images = on_device_as<T>(part_of(drawn_numbers(all * config.channels * plane, seed, "images"), config.channels,
+                                     plane, first, count, model.own_channels()));
+    target = on_device_as<T>(part_of(drawn_numbers(all * leads * config.out_channels * plane, seed, "target"),
+                                     config.out_channels, plane, first * leads, count * leads,
+                                     all_channels(config.out_channels)));
+    lead = on_device_as<T>(part_of(drawn_numbers(all * leads, seed, "lead"), 1, 1, first * leads, count * leads, {0}));
   }
   typename Model::Batch batch(Model const& model, Index count) const {
     auto const& config = model.config();
     auto const fields = [&](auto const& data, Index images, Index channels) {
-      return reshape<double const****, Space>(static_cast<double const*>(data.data()), images, channels, config.height,
-                                              config.width);
+      return reshape<T const****, Space>(static_cast<T const*>(data.data()), images, channels, config.height,
+                                         config.width);
     };
     return {fields(images, count, static_cast<Index>(model.own_channels().size())),
             fields(target, count * leads, config.out_channels),
-            reshape<double const*, Space>(static_cast<double const*>(lead.data()), count * leads)};
+            reshape<T const*, Space>(static_cast<T const*>(lead.data()), count * leads)};
   }
 };
 

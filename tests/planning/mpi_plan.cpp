@@ -5,9 +5,9 @@ using tests::Draws;
 
 namespace {
 
-template <class... Policies>
-void check_autoencoder(std::uint64_t seed, Index least = 4, Index multiple = 1) {
-  using Model = MaskedAutoencoder<Precision<double>, dchag::Space<tests::Space>, Policies...>;
+template <class What, class... Policies>
+void check_autoencoder_in(std::uint64_t seed, Index least = 4, Index multiple = 1) {
+  using Model = MaskedAutoencoder<Precision<What>, dchag::Space<tests::Space>, Policies...>;
   for (MeshShape shape : tests::shapes_of(Communicator(MPI_COMM_WORLD).size())) {
     Draws draws(seed += 100);
     auto config = tests::drawn_config<MaskedAutoencoderConfig>(draws, shape.model);
@@ -18,12 +18,17 @@ void check_autoencoder(std::uint64_t seed, Index least = 4, Index multiple = 1) 
   }
 }
 
+template <class... Policies>
+void check_autoencoder(std::uint64_t seed, Index least = 4, Index multiple = 1) {
+  check_autoencoder_in<double, Policies...>(seed, least, multiple);
+}
+
 template <class Model>
 using TwoLeads = tests::ForecasterBatches<Model, 2>;
 
-template <class... Policies>
-void check_forecaster(std::uint64_t seed, Index least = 4, Index multiple = 1) {
-  using Model = Forecaster<Precision<double>, dchag::Space<tests::Space>, Policies...>;
+template <class What, class... Policies>
+void check_forecaster_in(std::uint64_t seed, Index least = 4, Index multiple = 1) {
+  using Model = Forecaster<Precision<What>, dchag::Space<tests::Space>, Policies...>;
   for (MeshShape shape : tests::shapes_of(Communicator(MPI_COMM_WORLD).size())) {
     Draws draws(seed += 100);
     auto config = tests::drawn_config<ForecasterConfig>(draws, shape.model);
@@ -33,6 +38,11 @@ void check_forecaster(std::uint64_t seed, Index least = 4, Index multiple = 1) {
     PlannedStep const step{.images = 2, .leads = 2, .accumulate = 1 + draws.below(2), .clip = draws.below(2) == 0};
     tests::check_plan<Model, TwoLeads>(shape, config, step);
   }
+}
+
+template <class... Policies>
+void check_forecaster(std::uint64_t seed, Index least = 4, Index multiple = 1) {
+  check_forecaster_in<double, Policies...>(seed, least, multiple);
 }
 
 }  // namespace
@@ -58,4 +68,9 @@ TEST_CASE("a planned step has the bytes and the traffic of the step that runs: w
   check_forecaster<Tree<CrossAttention<3>, Linear<2>, CrossAttention<1>>, Parallel<Replicated, FullShard>>(10);
   check_forecaster<Partition<Everywhere>, Evaluate<Materialized>, Parallel<Tensor, OptimizerShard>>(11);
   check_autoencoder<Partition<Everywhere>, Tree<Linear<1>>>(12);
+}
+
+TEST_CASE("a planned step has the bytes and the traffic of the step that runs: products of bfloat16") {
+  check_autoencoder_in<Mixed, Tree<CrossAttention<2>, CrossAttention<1>>, Parallel<Tensor, FullShard>>(13);
+  check_forecaster_in<Mixed, Evaluate<Materialized>, Recompute<Everything>>(14);
 }

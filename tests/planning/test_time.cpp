@@ -53,6 +53,49 @@ TEST_CASE("a product takes the longer of its operations and its operands, a loop
   CHECK(loops.step == doctest::Approx(9));
 }
 
+TEST_CASE("a product of operands rounded to bfloat16 goes at the rate of these, and nothing else does") {
+  Machine machine = slow_machine();
+  machine.launch = 0.5;
+  Plan const plan = plan_of(1, [](Work& work) {
+    work.rounded_product(1, 2, 100, 1000, 100, 2);  // 2 x 10^7 multiply-adds in one call
+    work.product(1, 100, 1000, 100, 4);
+    work.loop("a", {1e6, 5e6});
+  });
+  PlannedTime const time = planned_time(plan, machine);
+  CHECK(time.products == doctest::Approx(0.5 + 5 + 0.5 + 10));
+  CHECK(time.loops == doctest::Approx(0.5 + 5));
+  machine.bfloat16_rate = 0;
+  CHECK_THROWS_WITH_AS(planned_time(plan, machine), doctest::Contains("bfloat16_gflops = 0"), Error);
+}
+
+TEST_CASE(
+    "a mixed model's step on a device has rounded products, which are faster, in the memory of float's and copies") {
+  Machine const machine = known_machine("H100");
+  auto config = planned_config();
+  config.embed = 1024;
+  PlannedStep const step{.images = 8, .device = true};
+  Plan const single = dchag::plan<Planned<>>(Mesh(), config, step),
+             half = dchag::plan<Planned<Precision<Mixed>>>(Mesh(), config, step);
+  auto const products = [](Plan const& plan, bool rounded) {
+    Index count = 0;
+    for (WorkItem const& item : plan.work.items())
+      if (item.kind == WorkItem::Kind::product && item.rounded == rounded) ++count;
+    return count;
+  };
+  CHECK(products(single, false) == products(half, true));
+  CHECK(products(single, true) == 0);
+  CHECK(products(half, false) == 0);
+  CHECK(half.product_multiply_adds() == doctest::Approx(single.product_multiply_adds()));
+  CHECK(half.loop_bytes() > single.loop_bytes());  // to round
+  CHECK(half.memory.parameters == single.memory.parameters);
+  CHECK(half.memory.gradients == single.memory.gradients);
+  CHECK(half.memory.optimizer == single.memory.optimizer);
+  CHECK(half.memory.activations == single.memory.activations);
+  CHECK(half.memory.workspace > single.memory.workspace);
+  CHECK(planned_time(half, machine).products < planned_time(single, machine).products);
+  CHECK(planned_time(half, machine).loops > planned_time(single, machine).loops);
+}
+
 TEST_CASE("operands that fit the cache arrive faster") {
   Machine machine = slow_machine();
   machine.cache = 1e5;

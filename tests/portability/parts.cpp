@@ -1,7 +1,8 @@
 // What the models do not reach: the verbs of a communicator on views of the device, losses and metrics of a user's own
-// model, and files.
+// model, products of bfloat16 against exact ones, and files.
 #include <dchag/dchag.hpp>
 #include <dchag/io/npy.hpp>
+#include <dchag/linalg/gemm.hpp>
 #include <dchag/training/metrics.hpp>
 #include <filesystem>
 #include <numeric>
@@ -57,6 +58,69 @@ void losses() {
     require(std::abs(value - 1.0 / 3) < 1e-6, "portability: a gradient of ", value, " instead of 1/3");
 }
 
+/// Small whole numbers, whose products no rounding changes; 2^-10 more than that, which bfloat16 does not tell apart.
+class WholeNumbers {
+ public:
+  static constexpr Index images = 2, heads = 3, locations = 10, size = 8, width = heads * size;
+
+  WholeNumbers()
+      : numbers_("numbers", static_cast<std::size_t>(2 * images * locations * width)), results_("results", 600) {
+    auto const host = Kokkos::create_mirror_view(numbers_);
+    for (std::size_t i = 0; i < host.size(); ++i) host(i) = static_cast<float>(i * i % 11) - 5;
+    Kokkos::deep_copy(numbers_, host);
+  }
+  void add_little() {
+    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), numbers_);
+    for (std::size_t i = 0; i < host.size(); ++i) host(i) *= 1 + 1.0f / 1024;
+    Kokkos::deep_copy(numbers_, host);
+  }
+
+  /// Every head of every image, an operand that the images share, and a sum, one after the other.
+  std::vector<float> multiply(Products products) const {
+    using linalg::Op;
+    Workspace<Space> workspace(std::size_t{1} << 20);
+    auto const context = Context<Space>(workspace).with(products);
+    Kokkos::deep_copy(results_, 1);
+    Index const image = locations * width, square = locations * locations;
+    auto const of_heads = [&](float* data, Index distance) {
+      return linalg::Batch<float>({data, locations, size, width}, images, distance, heads, size);
+    };
+    float *const queries = numbers_.data(), *const keys = queries + images * image, *const out = results_.data();
+    linalg::batched_gemm(context, Op::none, Op::transpose, 0.5f, of_heads(queries, image), of_heads(keys, 0), 2.0f,
+                         {{out, locations, locations}, images, heads * square, heads, square});
+    std::vector<float> all = copied();
+    linalg::batched_gemm(context, Op::transpose, Op::none, 1.0f,
+                         {{queries, locations, locations}, images, image, heads, square}, of_heads(keys, image), 0.0f,
+                         of_heads(out, image));
+    std::vector<float> const second = copied();
+    linalg::summed_gemm(context, Op::none, Op::transpose, 1.0f, of_heads(queries, image), of_heads(keys, image), 1.0f,
+                        {out, locations, locations});
+    linalg::gemm(context, Op::transpose, Op::none, 1.0f, {queries, locations, 7, width}, {keys, locations, 5, width},
+                 0.0f, {out + square, 7, 5});
+    std::vector<float> const third = copied();
+    all.insert(all.end(), second.begin(), second.end());
+    all.insert(all.end(), third.begin(), third.end());
+    return all;
+  }
+
+ private:
+  std::vector<float> copied() const {
+    auto const host = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), results_);
+    return {host.data(), host.data() + host.size()};
+  }
+
+  Kokkos::View<float*, Space> numbers_, results_;
+};
+
+inline void products() {
+  WholeNumbers numbers;
+  auto const exact = numbers.multiply(Products::unrounded);
+  require(numbers.multiply(Products::bfloat16) == exact, "portability: products of bfloat16 of whole numbers differ");
+  numbers.add_little();
+  require(numbers.multiply(Products::bfloat16) == exact, "portability: operands are not rounded to bfloat16");
+  require(numbers.multiply(Products::unrounded) != exact, "portability: operands are rounded to bfloat16");
+}
+
 inline void files(std::filesystem::path const& folder) {
   Numbers numbers("numbers", 6);
   Kokkos::deep_copy(numbers, 0.5);
@@ -84,6 +148,7 @@ int main(int argc, char** argv) {
     portability::communicate(environment.world());
     portability::losses<float>();
     portability::losses<double>();
+    portability::products();
     if (environment.world().rank() == 0) portability::files(std::filesystem::temp_directory_path());
   });
 }

@@ -2,6 +2,7 @@
 
 #include <Kokkos_Profiling_ScopedRegion.hpp>
 #include <dchag/core/error.hpp>
+#include <dchag/core/products.hpp>
 #include <dchag/core/types.hpp>
 #include <dchag/core/work.hpp>
 #include <dchag/core/workspace.hpp>
@@ -11,6 +12,9 @@ namespace dchag {
 /// Where a step runs: an execution space instance and the workspace. Every kernel of the library is started through it,
 /// so that a context whose workspace only measures runs the same code over sizes alone. Such a context may have a Work,
 /// which is told what would have been done.
+///
+/// A context also says how products are computed. A model sets that from its Precision policy, whatever the context
+/// that it is given says; layers take it as it comes.
 template <class Space_>
 class Context {
  public:
@@ -23,10 +27,18 @@ class Context {
     require(workspace.measuring(), "context: its workspace has storage: give a context with a Work one that measures");
   }
 
+  /// The same context, with products computed so.
+  Context with(Products products) const {
+    Context context = *this;
+    context.products_ = products;
+    return context;
+  }
+
   Space const& space() const { return space_; }
   Workspace<Space>& workspace() const { return *workspace_; }
   bool dry() const { return workspace_->measuring(); }
   Work* work() const { return work_; }  // null: nobody is told
+  Products products() const { return products_; }
 
   /// body(i) for i in [0, count).
   template <class Body>
@@ -87,6 +99,7 @@ class Context {
   Workspace<Space>* workspace_;
   Work* work_ = nullptr;
   Space space_;
+  Products products_ = Products::unrounded;
 };
 
 /// Names a phase for Kokkos Tools until the end of the block.

@@ -2,6 +2,7 @@
 
 #include <Kokkos_Core.hpp>
 #include <concepts>
+#include <dchag/core/products.hpp>
 #include <type_traits>
 
 namespace dchag {
@@ -63,11 +64,24 @@ using find_policy = typename detail::Find<Role, Default, Policies...>::type;
 template <class T>
 concept Real = std::same_as<T, float> || std::same_as<T, double>;
 
-/// The scalar type of parameters, activations and gradients.
-template <Real T>
+/// Parameters, activations, gradients and all sums are float, and so are storage, messages and checkpoints: those of a
+/// model in float can be read, and the other way round. Large products round their operands to bfloat16 and add in
+/// float; what loops multiply by themselves, on a host the attention of a thread too, stays in float.
+///
+/// On devices whose BLAS multiplies bfloat16 (cuBLAS, rocBLAS) that is faster; elsewhere it is emulated: the same
+/// numbers, to the rounding of sums, in more time than float.
+struct Mixed {};
+
+template <class What>
+concept PrecisionPolicy = Real<What> || std::same_as<What, Mixed>;
+
+/// The scalar type of parameters, activations and gradients, and how their products are computed.
+template <PrecisionPolicy What>
 struct Precision {
   using role = role::Precision;
-  using Scalar = T;
+  static constexpr bool mixed = std::same_as<What, Mixed>;
+  using Scalar = std::conditional_t<mixed, float, What>;
+  static constexpr Products products = mixed ? Products::bfloat16 : Products::unrounded;
 };
 
 /// Where kernels run.

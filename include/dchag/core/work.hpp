@@ -41,19 +41,26 @@ struct WorkItem {
   Index count = 1, rows = 0, inner = 0, columns = 0;
   double bytes = 0;  // moved by a product or a loop, counting each operand once; handed over to a verb
   double multiply_adds = 0;
-  RankGroup group{};   // of a verb
-  std::size_t of = 0;  // of a wait
+  RankGroup group{};     // of a verb
+  std::size_t of = 0;    // of a wait
+  Index launches = 1;    // of kernels on a device
+  bool rounded = false;  // the operands of a product are bfloat16
 };
 
 /// What a step does on a rank, item by item in order, told by the context that the step runs in over sizes alone (see
 /// Context). What a Work says is what the code that really runs would do: nothing else describes a step.
 class Work {
  public:
+  /// Of numbers of `scalar` bytes.
   void product(Index count, Index rows, Index inner, Index columns, std::size_t scalar) {
-    double const n = static_cast<double>(count), m = static_cast<double>(rows), k = static_cast<double>(inner),
-                 c = static_cast<double>(columns);
-    items_.push_back({WorkItem::Kind::product, "product", count, rows, inner, columns,
-                      n * (m * k + k * c + m * c) * static_cast<double>(scalar), n * m * k * c});
+    add_product(count, rows, inner, columns, scalar, scalar);
+    items_.back().launches = count;
+  }
+  /// Of operands rounded to bfloat16, which take `operand` bytes a number, to results in float, in `calls` calls.
+  void rounded_product(Index calls, Index count, Index rows, Index inner, Index columns, std::size_t operand) {
+    add_product(count, rows, inner, columns, operand, sizeof(float));
+    items_.back().launches = calls;
+    items_.back().rounded = true;
   }
   void loop(char const* label, LoopCost const& cost) {
     items_.push_back({WorkItem::Kind::loop, label, 1, 0, 0, 0, cost.bytes, cost.multiply_adds});
@@ -82,6 +89,14 @@ class Work {
   std::vector<WorkItem> const& items() const { return items_; }
 
  private:
+  void add_product(Index count, Index rows, Index inner, Index columns, std::size_t operand, std::size_t result) {
+    double const n = static_cast<double>(count), m = static_cast<double>(rows), k = static_cast<double>(inner),
+                 c = static_cast<double>(columns);
+    items_.push_back({WorkItem::Kind::product, "product", count, rows, inner, columns,
+                      n * ((m * k + k * c) * static_cast<double>(operand) + m * c * static_cast<double>(result)),
+                      n * m * k * c});
+  }
+
   std::vector<WorkItem> items_;
   std::optional<std::size_t> kept_;
 };

@@ -6,7 +6,10 @@
 #include <dchag/core/context.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/lanes.hpp>
+#include <dchag/core/pieces.hpp>
+#include <dchag/linalg/detail/bfloat16_blas.hpp>
 #include <dchag/linalg/matrix.hpp>
+#include <dchag/linalg/rounded.hpp>
 #include <dchag/linalg/small_product.hpp>
 #include <limits>
 #include <type_traits>
@@ -35,8 +38,8 @@ template <class Space>
 inline constexpr bool calls_host_blas = false;
 #endif
 
-template <class T>
-void check_product(Op a_op, Op b_op, Matrix<T const> const& a, Matrix<T const> const& b, Matrix<T> const& c) {
+template <class U, class T>
+void check_product(Op a_op, Op b_op, Matrix<U const> const& a, Matrix<U const> const& b, Matrix<T> const& c) {
   Index const rows = a_op == Op::none ? a.rows : a.columns, inner = a_op == Op::none ? a.columns : a.rows;
   Index const inner_b = b_op == Op::none ? b.rows : b.columns, columns = b_op == Op::none ? b.columns : b.rows;
   require(rows == c.rows && columns == c.columns && inner == inner_b, "gemm: op(A) is ", rows, " x ", inner,
@@ -157,19 +160,31 @@ Block<T> share(Op a_op, Op b_op, Block<T> block, Index part, Index parts) {
   return block;
 }
 
+/// Whether the context asks for products of operands rounded to bfloat16, and these are such products.
+template <class T, class Space>
+bool rounds(Context<Space> const& context, Index count, Matrix<T> const& c, Index inner) {
+  return std::is_same_v<T, float> && context.products() == Products::bfloat16 && count * c.rows * c.columns * inner > 0;
+}
+template <class Space>
+void multiply_rounded(Context<Space> const& context, BatchedProduct<float, float> const& of, bool summed);
+
 }  // namespace detail
 
 /// C_i = alpha op(A_i) op(B_i) + beta C_i for every i of the batch; the C_i do not overlap. Nothing is read from C
-/// where beta is zero. T is the type of alpha.
+/// where beta is zero. T is the type of alpha. Where the context asks for products of bfloat16, rounded copies of the
+/// operands are on its workspace meanwhile.
 template <class Space, class T>
 void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::type_identity_t<Batch<T const>> a,
                   std::type_identity_t<Batch<T const>> b, std::type_identity_t<T> beta,
                   std::type_identity_t<Batch<T>> c) {
-  detail::check_product<T>(a_op, b_op, a.first, b.first, c.first);
+  detail::check_product(a_op, b_op, a.first, b.first, c.first);
   Index const count = c.count();
   require(a.count() == count && b.count() == count, "batched_gemm: batches of ", a.count(), ", ", b.count(), " and ",
           count, " matrices do not go together");
   Index const inner = a_op == Op::none ? a.first.columns : a.first.rows;
+  if constexpr (std::is_same_v<T, float>)
+    if (detail::rounds(context, count, c.first, inner))
+      return detail::multiply_rounded(context, {a_op, b_op, alpha, a, b, beta, c}, false);
   if (detail::tells<T>(context, count, c.first, inner) || count == 0 || c.first.rows == 0 || c.first.columns == 0)
     return;
   if constexpr (detail::calls_host_blas<Space>) {
@@ -196,6 +211,44 @@ void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std:
   }
 }
 
+namespace detail {
+
+/// From rounded copies of the operands, which are held as U.
+template <class U, class Space>
+void multiply_copies(Context<Space> const& context, BatchedProduct<float, float> const& of, bool summed) {
+  auto scope = context.workspace().scope();
+  auto const copies = [&](Batch<float const> const& operand, bool beside) {
+    return summed ? Batch<U const>(joined<U>(context, operand, beside), 1, 0) : rounded<U>(context, operand);
+  };
+  BatchedProduct<float, U> const product{
+      of.a_op, of.b_op, of.alpha, copies(of.a, of.a_op == Op::none), copies(of.b, of.b_op == Op::transpose),
+      of.beta, of.c};
+  check_product(product.a_op, product.b_op, product.a.first, product.b.first, product.c.first);
+  if (context.dry()) {
+    Index const count = product.c.count(), calls = std::is_same_v<U, float> ? count : Calls(product).count;
+    if (context.work() != nullptr)
+      context.work()->rounded_product(calls, count, product.rows(), product.inner(), product.columns(), sizeof(U));
+  } else if constexpr (std::is_same_v<U, float>) {
+    batched_gemm(context.with(Products::unrounded), product.a_op, product.b_op, product.alpha, product.a, product.b,
+                 product.beta, product.c);
+  } else if constexpr (has_bfloat16_blas<Space>) {
+    run(context.space(), product, Calls(product));
+  }
+}
+
+/// Products of operands rounded to bfloat16, or into the one C their sum: as one product of all columns of op(A_i) side
+/// by side. A BLAS that multiplies bfloat16 reads copies of 2 bytes a number; others multiply floats of these values.
+template <class Space>
+void multiply_rounded(Context<Space> const& context, BatchedProduct<float, float> const& of, bool summed) {
+  bool const device_planned = on_host<Space> && context.dry() && !Pieces::of<Space>().host;
+  if (has_bfloat16_blas<Space> || device_planned)
+    multiply_copies<Bfloat16>(context, of, summed);
+  else
+    multiply_copies<float>(context, of, summed);
+}
+
+}  // namespace detail
+
 /// C = alpha op(A) op(B) + beta C.
 template <class Space, class T>
 void gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::type_identity_t<Matrix<T const>> a,
@@ -208,13 +261,15 @@ template <class Space, class T>
 void summed_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::type_identity_t<Batch<T const>> a,
                  std::type_identity_t<Batch<T const>> b, std::type_identity_t<T> beta,
                  std::type_identity_t<Matrix<T>> c) {
-  detail::check_product<T>(a_op, b_op, a.first, b.first, c);
+  detail::check_product(a_op, b_op, a.first, b.first, c);
   Index const count = a.count();
   require(b.count() == count && count > 0, "summed_gemm: batches of ", count, " and ", b.count(),
           " matrices do not go together");
-  if (detail::tells<T>(context, count, c, a_op == Op::none ? a.first.columns : a.first.rows) || c.rows == 0 ||
-      c.columns == 0)
-    return;
+  Index const inner = a_op == Op::none ? a.first.columns : a.first.rows;
+  if constexpr (std::is_same_v<T, float>)
+    if (detail::rounds(context, count, c, inner))
+      return detail::multiply_rounded(context, {a_op, b_op, alpha, a, b, beta, {c, 1, 0}}, true);
+  if (detail::tells<T>(context, count, c, inner) || c.rows == 0 || c.columns == 0) return;
   if constexpr (detail::calls_host_blas<Space>) {
     Index const parts = context.space().concurrency();
     Space const space = context.space();

@@ -10,7 +10,7 @@ template <class Space>
 inline constexpr bool has_thread_gemm = detail::calls_host_blas<Space>;
 
 /// C = alpha op(A) op(B) + beta C on the calling thread of a parallel loop, for products that stay in its caches. As
-/// gemm() otherwise; the extents have to go together.
+/// gemm() otherwise, but that operands are never rounded; the extents have to go together.
 template <class Space, class T>
 void thread_gemm(Space const& space, Op a_op, Op b_op, T alpha, std::type_identity_t<Matrix<T const>> a,
                  std::type_identity_t<Matrix<T const>> b, std::type_identity_t<T> beta,

@@ -160,7 +160,8 @@ class Forecaster {
   View<Scalar const*, Space> row_weights() const { return row_weights_; }
 
   /// The loss of a batch; adds weight times its gradient to the parameters' gradients. The workspace is left as it was.
-  double gradients(Context<Space> const& context, Batch const& batch, double weight) {
+  double gradients(Context<Space> const& given, Batch const& batch, double weight) {
+    Context<Space> const context = given.with(Set::Precision::products);
     check_inputs(batch);
     check_target(batch);
     auto& workspace = context.workspace();
@@ -206,7 +207,8 @@ class Forecaster {
   }
 
   /// The forecasts [B * leads, out_channels, height, width].
-  void predict(Context<Space> const& context, Batch const& batch, View<Scalar****, Space> const& prediction) {
+  void predict(Context<Space> const& given, Batch const& batch, View<Scalar****, Space> const& prediction) {
+    Context<Space> const context = given.with(Set::Precision::products);
     check_inputs(batch);
     detail::check_images("prediction", prediction, batch.forecasts(), config_.out_channels, config_.height,
                          config_.width);

@@ -140,7 +140,8 @@ class MaskedAutoencoder {
   std::vector<Index> const& own_channels() const { return front_end_.own_channels(); }
 
   /// The loss of a batch; adds weight times its gradient to the parameters' gradients. The workspace is left as it was.
-  double gradients(Context<Space> const& context, Batch const& batch, double weight) {
+  double gradients(Context<Space> const& given, Batch const& batch, double weight) {
+    Context<Space> const context = given.with(Set::Precision::products);
     check(batch);
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
@@ -189,7 +190,8 @@ class MaskedAutoencoder {
   }
 
   /// The loss of a batch, by a forward pass alone.
-  double evaluate(Context<Space> const& context, Batch const& batch) {
+  double evaluate(Context<Space> const& given, Batch const& batch) {
+    Context<Space> const context = given.with(Set::Precision::products);
     check(batch);
     auto scope = context.workspace().scope();
     Index const images = batch.size(), hidden = grid().locations() - config_.kept();
@@ -203,7 +205,8 @@ class MaskedAutoencoder {
 
   /// The reconstruction [B, own channels, height, width] of all locations, visible ones too, and of all channels, those
   /// too that an image lacks.
-  void predict(Context<Space> const& context, Batch const& batch, View<Scalar****, Space> const& prediction) {
+  void predict(Context<Space> const& given, Batch const& batch, View<Scalar****, Space> const& prediction) {
+    Context<Space> const context = given.with(Set::Precision::products);
     check(batch);
     detail::check_images("prediction", prediction, batch.size(), own_grid().channels, config_.height, config_.width);
     auto scope = context.workspace().scope();
@@ -216,8 +219,9 @@ class MaskedAutoencoder {
 
   /// The encoder's answer [B, locations, embed], on every rank, to whole images [B, own channels, height, width], of
   /// which `present` says what they lack, as in a Batch.
-  void features(Context<Space> const& context, View<Scalar const****, Space> const& images,
+  void features(Context<Space> const& given, View<Scalar const****, Space> const& images,
                 View<Scalar***, Space> const& out, View<unsigned char const**, Space> const& present = {}) {
+    Context<Space> const context = given.with(Set::Precision::products);
     auto scope = context.workspace().scope();
     Index const count = static_cast<Index>(images.extent(0)), locations = grid().locations();
     detail::check_images("images", images, count, own_grid().channels, config_.height, config_.width);

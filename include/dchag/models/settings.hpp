@@ -23,7 +23,8 @@ namespace dchag {
 template <Policy... Policies>
 requires OnePolicyPerRole<Policies...>
 struct Settings {
-  using Scalar = typename find_policy<role::Precision, Precision<float>, Policies...>::Scalar;
+  using Precision = find_policy<role::Precision, dchag::Precision<float>, Policies...>;
+  using Scalar = typename Precision::Scalar;
   using Space =
       typename find_policy<role::Space, dchag::Space<Kokkos::DefaultExecutionSpace>, Policies...>::execution_space;
   using Partition = typename find_policy<role::Partition, dchag::Partition<Contiguous>, Policies...>::policy;

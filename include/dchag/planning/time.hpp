@@ -69,11 +69,11 @@ inline double kernel_seconds(Machine const& machine, Plan const& plan, WorkItem 
   bool const cached = machine.cache > 0 && bytes <= machine.cache;
   double const moving = bytes / (cached ? machine.cache_bandwidth : machine.bandwidth);
   double const wide = plan.scalar == 8 ? 2 : 1;
-  double const rate = !product           ? machine.loop_rate / wide
-                      : mixed            ? machine.bfloat16_rate
-                      : plan.scalar == 8 ? machine.double_rate
-                                         : machine.float_rate;
-  double const launches = product && machine.device ? static_cast<double>(item.count) : 1;  // see linalg::batched_gemm
+  double const rate = !product                ? machine.loop_rate / wide
+                      : mixed || item.rounded ? machine.bfloat16_rate
+                      : plan.scalar == 8      ? machine.double_rate
+                                              : machine.float_rate;
+  double const launches = machine.device ? static_cast<double>(item.launches) : 1;
   return launches * machine.launch + std::max(moving, item.multiply_adds / rate);
 }
 
@@ -86,14 +86,16 @@ inline PlannedTime planned_time(Plan const& plan, Machine const& machine) {
   machine.check();
   require(plan.scalar != 8 || machine.double_rate > 0, "machine ", machine.name,
           ": double_gflops = 0, and the model computes in double: give it, or plan in float");
-  require(plan.numbers == Numbers::computed || machine.bfloat16_rate > 0, "machine ", machine.name,
+  auto const& items = plan.work.items();
+  bool const rounded = std::any_of(items.begin(), items.end(), [](WorkItem const& item) { return item.rounded; });
+  require(machine.bfloat16_rate > 0 || (plan.numbers == Numbers::computed && !rounded), "machine ", machine.name,
           ": bfloat16_gflops = 0, and the plan is of mixed precision: give it, or plan in float");
   double const sharing = machine.sharing(plan.ranks), halved = plan.numbers == Numbers::mixed ? 0.5 : 1.0;
   PlannedTime time;
   double now = 0, link = 0;  // when kernels and collectives come to an end, where they overlap
-  std::vector<double> done(plan.work.items().size());
+  std::vector<double> done(items.size());
   for (std::size_t i = 0; i < done.size(); ++i) {
-    WorkItem const& item = plan.work.items()[i];
+    WorkItem const& item = items[i];
     if (item.kind == WorkItem::Kind::wait) {
       now = std::max(now, done[item.of]);
     } else if (item.kind == WorkItem::Kind::product || item.kind == WorkItem::Kind::loop) {
