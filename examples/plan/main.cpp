@@ -8,6 +8,8 @@
 #include <span>
 #include <string>
 
+#include "library.hpp"
+#include "near_misses.hpp"
 #include "sweeps.hpp"
 #include "tables.hpp"
 
@@ -46,29 +48,37 @@ void read_file(CLI::App const& app, Options& o) {
   if (app.count("--machine") > 0) o.scenario.machine = given.machine;
 }
 
-void work(Options const& o) {
-  o.scenario.check();
-  dchag::Machine const machine = planner::machine_of(o.scenario);
+/// The published methods, and the library in each precision that the machine has a rate of.
+planner::Methods methods_of(std::shared_ptr<planner::LibraryPlans> const& plans) {
   planner::Methods methods;
   for (auto const method : {dchag::PublishedMethod::TensorParallel, dchag::PublishedMethod::LinearTree,
                             dchag::PublishedMethod::AttentionTree}) {
     methods.push_back(std::make_unique<planner::Published>(method));
   }
-  auto const plans = std::make_shared<planner::LibraryPlans>(machine);
-  methods.push_back(std::make_unique<planner::Library>(plans, dchag::Numbers::computed));
-  if (machine.bfloat16_rate > 0) {
-    methods.push_back(std::make_unique<planner::Library>(plans, dchag::Numbers::mixed));
-  }
+  methods.push_back(std::make_unique<planner::Library>(plans, planner::in_float));
+  if (plans->has_mixed()) methods.push_back(std::make_unique<planner::Library>(plans, planner::in_mixed));
+  return methods;
+}
 
+void work(Options const& o) {
+  o.scenario.check();
+  dchag::Machine const machine = planner::machine_of(o.scenario);
+  auto const plans = std::make_shared<planner::LibraryPlans>(machine, false);
+  planner::Methods const methods = methods_of(plans);
   dchag::Json::Object answer{{"scenario", o.scenario.json()}, {"machine", machine.json()}};
   if (o.published) {
     answer.emplace_back("published", planner::print_published(o.scenario, methods));
   } else {
     answer.emplace_back("methods", planner::print_scenario(o.scenario, methods));
+    int const ranks = static_cast<int>(o.scenario.ranks);
+    answer.emplace_back("search", planner::print_near_misses(plans->search(o.scenario, ranks), ranks));
   }
   std::printf("\nThe published methods: MI250X dies, by the paper's runs. dchag: planned for %s, not measured.\n",
               machine.name.c_str());
-  if (!o.plot.empty()) answer.emplace_back("plot", planner::draw_sweeps(o.scenario, methods, machine.memory, o.plot));
+  if (!o.plot.empty()) {
+    auto const few = methods_of(std::make_shared<planner::LibraryPlans>(machine, true));
+    answer.emplace_back("plot", planner::draw_sweeps(o.scenario, few, machine.memory, o.plot));
+  }
   if (!o.json.empty()) {
     std::string const text = dchag::Json(std::move(answer)).dump() + "\n";
     dchag::AtomicFile file(o.json);

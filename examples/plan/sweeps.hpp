@@ -57,8 +57,7 @@ inline dchag::Picture draw(Sweep const& sweep, Methods const& methods, double me
     for (Index const x : sweep.x) {
       Scenario const at = sweep.at(x);
       int const ranks = static_cast<int>(at.ranks);
-      auto const smallest = methods[m]->best(at, ranks, Method::Best::memory);
-      auto const fastest = methods[m]->best(at, ranks, Method::Best::speed);
+      auto const [smallest, fastest] = methods[m]->over(at, ranks);
       least.x.push_back(static_cast<double>(x));
       least.y.push_back(smallest ? smallest->bytes / gib : 0);
       most.x.push_back(static_cast<double>(x));

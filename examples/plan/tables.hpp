@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "ways.hpp"
+#include "methods.hpp"
 
 namespace planner {
 
@@ -33,7 +33,7 @@ inline dchag::Json way_json(std::optional<Way> const& way) {
                               {"samples_per_second", way->samples},
                               {"fits", way->fits},
                               {"parts", way->parts}};
-  if (!way->strategy.empty()) members.emplace_back("strategy", way->strategy);
+  if (!way->policies.empty()) members.emplace_back("policies", way->policies);
   return members;
 }
 
@@ -66,7 +66,7 @@ inline dchag::Json print_scenario(Scenario const& s, Methods const& methods) {
   dchag::Json::Array answers;
   for (auto const& method : methods) {
     auto const fewest = method->fewest(s);
-    auto const fastest = method->best(s, static_cast<int>(s.ranks), Method::Best::speed);
+    auto const fastest = method->over(s, static_cast<int>(s.ranks)).fastest;
     std::printf("%-28s %7s | %s\n", method->name().c_str(), fewest ? std::to_string(fewest->ranks).c_str() : "> 1024",
                 columns(fastest).c_str());
     answers.push_back(

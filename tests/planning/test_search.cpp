@@ -51,22 +51,19 @@ TEST_CASE("where memory is short, batches are cut, then ranks added, and what do
   REQUIRE(found.best.has_value());
   CHECK(found.best->memory.total() <= machine.memory);
   REQUIRE(!found.rejected.empty());
+  CHECK((found.best->ranks > 1 && found.best->ranks < 16));
   for (Choice const& choice : found.others) {
-    CHECK(choice.ranks >= found.best->ranks);
+    CHECK(choice.ranks == found.best->ranks);  // more are not tried
     CHECK(choice.memory.total() <= machine.memory);
-    if (choice.ranks > found.best->ranks)
-      CHECK(choice.reason == "takes " + std::to_string(choice.ranks) + " ranks where " +
-                                 std::to_string(found.best->ranks) + " are enough");
   }
-  bool memory_reason = false, heads_reason = false;
+  for (Choice const& choice : found.rejected) CHECK(choice.ranks <= found.best->ranks);
+  bool memory_reason = false;
   for (Choice const& choice : found.rejected) {
     bool const memory = choice.reason.find("needs ") == 0 && choice.reason.find("may be used") != std::string::npos;
     CHECK((memory ? choice.memory.total() > machine.memory : choice.memory.total() == 0));
     memory_reason = memory_reason || memory;
-    heads_reason = heads_reason || choice.reason.find("heads = 8 cannot be divided among the 16 ranks") == 0;
   }
   CHECK(memory_reason);
-  CHECK(heads_reason);
 
   machine.memory = 1000;
   SearchResult const none = search(few_candidates(), machine, options);
@@ -75,16 +72,49 @@ TEST_CASE("where memory is short, batches are cut, then ranks added, and what do
   CHECK(!none.rejected.empty());
 }
 
-TEST_CASE("the least memory and mixed precision are found where they are asked for") {
-  SearchOptions options{.goal = Goal::fits, .ranks = {8}, .images = 8};
-  SearchResult const plain = search(few_candidates(), known_machine("H100"), options);
-  options.mixed = true;
-  SearchResult const both = search(few_candidates(), known_machine("H100"), options);
-  REQUIRE((plain.best.has_value() && both.best.has_value()));
-  for (Choice const& other : plain.others) CHECK(other.memory.total() >= plain.best->memory.total());
-  CHECK(both.others.size() == 2 * plain.others.size() + 1);
-  for (Choice const& choice : plain.rejected) CHECK(choice.memory.total() == 0);
-  CHECK(both.best->numbers == Numbers::mixed);
+TEST_CASE("the least memory is found where it is asked for, and what cannot be built says why") {
+  SearchResult const found =
+      search(few_candidates(), known_machine("H100"), {.goal = Goal::fits, .ranks = {16}, .images = 16});
+  REQUIRE(found.best.has_value());
+  for (Choice const& other : found.others) {
+    CHECK(other.memory.total() >= found.best->memory.total());
+    CHECK(other.reason.find(" times the memory") != std::string::npos);
+  }
+  REQUIRE(!found.rejected.empty());
+  for (Choice const& choice : found.rejected) {
+    CHECK(choice.memory.total() == 0);
+    CHECK(choice.reason.find("heads = 8 cannot be divided among the 16 ranks") == 0);
+  }
+}
+
+TEST_CASE("images of every replica make meshes of more replicas do more, and images a second are compared") {
+  SearchOptions options{.ranks = {8}, .images = 2, .each_replica = true};
+  SearchResult const found = search(few_candidates(), known_machine("H100"), options);
+  REQUIRE(found.best.has_value());
+  double fewer = found.best->images_a_second();
+  for (Choice const& other : found.others) {
+    CHECK(other.images() == 2 * 8 / other.shape.model);
+    CHECK(other.images_a_second() == doctest::Approx(static_cast<double>(other.images()) / other.time.step));
+    CHECK(other.images_a_second() <= fewer);
+    fewer = other.images_a_second();
+  }
+  CHECK(found.best->images() == 2 * 8 / found.best->shape.model);
+}
+
+TEST_CASE("one mesh alone is tried where it is given") {
+  SearchOptions options{.ranks = {8}, .images = 8, .shape = MeshShape{.model = 2, .shard = 4}};
+  SearchResult const found = search(few_candidates(), known_machine("H100"), options);
+  REQUIRE(found.best.has_value());
+  CHECK(found.others.size() == 1);  // "replicated" shards nothing
+  CHECK((found.best->shape.model == 2 && found.best->shape.shard == 4));
+}
+
+TEST_CASE("the meshes of so many ranks are all factorizations into three") {
+  auto const shapes = mesh_shapes(12);
+  CHECK(shapes.size() == 18);
+  for (MeshShape const shape : shapes) CHECK(12 % (shape.model * shape.shard) == 0);
+  CHECK(mesh_shapes(12, 2, 1).size() == 2);
+  CHECK(mesh_shapes(1).size() == 1);
 }
 
 TEST_CASE("a search that makes no sense is refused") {
@@ -100,6 +130,10 @@ TEST_CASE("a search that makes no sense is refused") {
   CHECK(refused({}) == "search: ranks is empty: give the numbers of ranks that a job may have");
   CHECK(refused({.ranks = {4, 0}}) == "search: ranks = 0: a job has at least 1");
   CHECK(refused({.ranks = {4}, .images = 0}) == "search: images = 0: give the images of a step, at least 1");
+  CHECK(refused({.ranks = {4, 6}, .shape = MeshShape{.model = 4}}) ==
+        "search: ranks = 6 are no multiple of model = 4 x shard = 1: change one of them");
+  CHECK(refused({.ranks = {4}, .shape = MeshShape{.model = 0}}) ==
+        "search: shape = {model 0, shard 1}: an axis has at least 1 rank");
   CHECK(refused({.ranks = {4}, .memory = 1.5}) == "search: memory = 1.5: give a share above 0, at most 1");
   CHECK(tests::message_of([&] { search({}, machine, {.ranks = {1}}); }) ==
         "search: there are no candidates: give at least one model type");

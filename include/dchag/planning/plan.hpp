@@ -12,13 +12,6 @@
 
 namespace dchag {
 
-/// What the numbers of a step are held and computed in. The library computes in what its model's Precision says; mixed
-/// is a plan of what it would be where products read bfloat16 and add in float, for models in float:
-///  - parameters: a bfloat16 copy beside the float master values; gradients in bfloat16; moments in float: 16 bytes a
-///    parameter in all, as PyTorch keeps them for mixed precision;
-///  - activations, temporaries, input, messages and the operands of loops: half the bytes, sums in float left out.
-enum class Numbers { computed, mixed };
-
 /// Bytes of a rank. A Trainer's run allocates these, and besides only what does not grow with the model: lists of a few
 /// bytes a channel and a row.
 struct PlannedMemory {
@@ -47,8 +40,7 @@ struct Plan {
   int data = 1;    // ranks of the data axis: what the shape leaves over
   int slices = 1;  // that parameters, gradients or optimizer state are cut into over the shard axis
   PlannedStep step;
-  std::size_t scalar = 4;  // bytes of a number as computed
-  Numbers numbers = Numbers::computed;
+  std::size_t scalar = 4;            // bytes of a number as computed
   double elements = 0;               // parameters of the whole model
   PlannedMemory memory;              // of the rank
   std::vector<AxisTraffic> traffic;  // of the rank, by axis: those of more than one rank

@@ -21,21 +21,6 @@ struct PlannedTime {
   double compute() const { return products + loops; }
 };
 
-/// Of a plan whose model is in float.
-inline Plan mixed(Plan plan) {
-  require(plan.scalar == 4, "plan: mixed precision of a model of ", plan.scalar,
-          "-byte numbers: plan a model of Precision<float>");
-  PlannedMemory& memory = plan.memory;
-  memory.parameters += memory.parameters / 2;
-  memory.gradients /= 2;
-  memory.communication /= 2;
-  memory.activations /= 2;
-  memory.workspace /= 2;
-  memory.input /= 2;
-  plan.numbers = Numbers::mixed;
-  return plan;
-}
-
 namespace detail {
 
 /// Bytes that a rank sends and steps that one waits for, of a collective among n ranks: rings (Thakur, Rabenseifner and
@@ -64,15 +49,13 @@ inline double collective_seconds(Machine const& machine, std::string_view verb, 
 }
 
 inline double kernel_seconds(Machine const& machine, Plan const& plan, WorkItem const& item) {
-  bool const mixed = plan.numbers == Numbers::mixed, product = item.kind == WorkItem::Kind::product;
-  double const bytes = mixed ? item.bytes / 2 : item.bytes;
-  bool const cached = machine.cache > 0 && bytes <= machine.cache;
-  double const moving = bytes / (cached ? machine.cache_bandwidth : machine.bandwidth);
+  bool const cached = machine.cache > 0 && item.bytes <= machine.cache;
+  double const moving = item.bytes / (cached ? machine.cache_bandwidth : machine.bandwidth);
   double const wide = plan.scalar == 8 ? 2 : 1;
-  double const rate = !product                ? machine.loop_rate / wide
-                      : mixed || item.rounded ? machine.bfloat16_rate
-                      : plan.scalar == 8      ? machine.double_rate
-                                              : machine.float_rate;
+  double const rate = item.kind == WorkItem::Kind::loop ? machine.loop_rate / wide
+                      : item.rounded                    ? machine.bfloat16_rate
+                      : plan.scalar == 8                ? machine.double_rate
+                                                        : machine.float_rate;
   double const launches = machine.device ? static_cast<double>(item.launches) : 1;
   return launches * machine.launch + std::max(moving, item.multiply_adds / rate);
 }
@@ -88,9 +71,9 @@ inline PlannedTime planned_time(Plan const& plan, Machine const& machine) {
           ": double_gflops = 0, and the model computes in double: give it, or plan in float");
   auto const& items = plan.work.items();
   bool const rounded = std::any_of(items.begin(), items.end(), [](WorkItem const& item) { return item.rounded; });
-  require(machine.bfloat16_rate > 0 || (plan.numbers == Numbers::computed && !rounded), "machine ", machine.name,
+  require(machine.bfloat16_rate > 0 || !rounded, "machine ", machine.name,
           ": bfloat16_gflops = 0, and the plan is of mixed precision: give it, or plan in float");
-  double const sharing = machine.sharing(plan.ranks), halved = plan.numbers == Numbers::mixed ? 0.5 : 1.0;
+  double const sharing = machine.sharing(plan.ranks);
   PlannedTime time;
   double now = 0, link = 0;  // when kernels and collectives come to an end, where they overlap
   std::vector<double> done(items.size());
@@ -103,7 +86,7 @@ inline PlannedTime planned_time(Plan const& plan, Machine const& machine) {
       (item.kind == WorkItem::Kind::product ? time.products : time.loops) += seconds;
       now += seconds;
     } else {
-      double const seconds = sharing * detail::collective_seconds(machine, item.name, item.group, halved * item.bytes);
+      double const seconds = sharing * detail::collective_seconds(machine, item.name, item.group, item.bytes);
       time.communication += seconds;
       done[i] = link = std::max(now, link) + seconds;
       if (item.kind == WorkItem::Kind::verb) now = link;
