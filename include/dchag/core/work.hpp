@@ -43,7 +43,7 @@ struct WorkItem {
   double multiply_adds = 0;
   RankGroup group{};     // of a verb
   std::size_t of = 0;    // of a wait
-  Index launches = 1;    // of kernels on a device
+  Index launches = 1;    // of kernels on a device, by a product or a loop
   bool rounded = false;  // the operands of a product are bfloat16
 };
 

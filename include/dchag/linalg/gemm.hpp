@@ -160,10 +160,10 @@ Block<T> share(Op a_op, Op b_op, Block<T> block, Index part, Index parts) {
   return block;
 }
 
-/// Whether the context asks for products of operands rounded to bfloat16, and these are such products.
-template <class T, class Space>
-bool rounds(Context<Space> const& context, Index count, Matrix<T> const& c, Index inner) {
-  return std::is_same_v<T, float> && context.products() == Products::bfloat16 && count * c.rows * c.columns * inner > 0;
+/// Whether operands are to be rounded to bfloat16, and there are any.
+template <class Space>
+bool rounds(Context<Space> const& context, Index count, Matrix<float> const& c, Index inner) {
+  return context.products() == Products::bfloat16 && count * c.rows * c.columns * inner > 0;
 }
 template <class Space>
 void multiply_rounded(Context<Space> const& context, BatchedProduct<float, float> const& of, bool summed);

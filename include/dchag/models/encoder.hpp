@@ -51,8 +51,8 @@ struct TransformerConfig {
 ///
 /// Where blocks are recomputed, each keeps only its input for the backward pass, which runs it forward again.
 ///
-/// Dropout, where there is any, drops in forward and its backward, not in evaluate. Products are computed as the context
-/// says.
+/// Dropout, where there is any, drops in forward and its backward, not in evaluate. Products are computed as the
+/// context says.
 ///
 /// The ranks of a group share the work as the strategy says. All of them call forward, evaluate and backward together.
 /// Whole rows are the same on every rank; where the strategy divides rows, a rank's own are those of own_locations(),
