@@ -60,7 +60,7 @@ void work(Options const& o) {
     methods.push_back(std::make_unique<planner::Library>(plans, dchag::Numbers::mixed));
   }
 
-  dchag::Json::Object answer{{"scenario", o.scenario.json()}, {"machine", machine.json()}};
+  dchag::Json::object_t answer{{"scenario", o.scenario.json()}, {"machine", machine.json()}};
   if (o.published) {
     answer.emplace_back("published", planner::print_published(o.scenario, methods));
   } else {
@@ -70,7 +70,7 @@ void work(Options const& o) {
               machine.name.c_str());
   if (!o.plot.empty()) answer.emplace_back("plot", planner::draw_sweeps(o.scenario, methods, machine.memory, o.plot));
   if (!o.json.empty()) {
-    std::string const text = dchag::Json(std::move(answer)).dump() + "\n";
+    std::string const text = dchag::dump_json(std::move(answer)) + "\n";
     dchag::AtomicFile file(o.json);
     file.write(std::as_bytes(std::span(text)));
     file.commit();

@@ -103,29 +103,29 @@ class Published final : public Method {
     way.seconds = time.all();
     way.samples = profile.samples_per_second();
     way.fits = profile.fits();
-    way.parts = dchag::Json::Object{{"parameters_of_model", profile.parameters().model(shape.model)},
-                                    {"memory", dchag::Json::Object{{"parameters", memory.parameters},
-                                                                   {"gradients", memory.gradients},
-                                                                   {"optimizer", memory.optimizer},
-                                                                   {"half_copies", memory.half_copies},
-                                                                   {"tokens", memory.tokens},
-                                                                   {"aggregation", memory.aggregation},
-                                                                   {"blocks", memory.blocks},
-                                                                   {"head", memory.head},
-                                                                   {"communication", memory.communication}}},
-                                    {"seconds", dchag::Json::Object{{"tokens", time.tokens},
-                                                                    {"aggregation", time.aggregation},
-                                                                    {"blocks", time.blocks},
-                                                                    {"head", time.head},
-                                                                    {"communication", time.communication},
-                                                                    {"sharding", time.sharding},
-                                                                    {"optimizer", time.optimizer},
-                                                                    {"overhead", time.overhead},
-                                                                    {"waiting", time.waiting},
-                                                                    {"stall", time.stall}}},
-                                    {"reserved", profile.reserved()},
-                                    {"multiply_adds", profile.work().all()},
-                                    {"teraflops", profile.teraflops()}};
+    way.parts = dchag::Json::object_t{{"parameters_of_model", profile.parameters().model(shape.model)},
+                                      {"memory", dchag::Json::object_t{{"parameters", memory.parameters},
+                                                                       {"gradients", memory.gradients},
+                                                                       {"optimizer", memory.optimizer},
+                                                                       {"half_copies", memory.half_copies},
+                                                                       {"tokens", memory.tokens},
+                                                                       {"aggregation", memory.aggregation},
+                                                                       {"blocks", memory.blocks},
+                                                                       {"head", memory.head},
+                                                                       {"communication", memory.communication}}},
+                                      {"seconds", dchag::Json::object_t{{"tokens", time.tokens},
+                                                                        {"aggregation", time.aggregation},
+                                                                        {"blocks", time.blocks},
+                                                                        {"head", time.head},
+                                                                        {"communication", time.communication},
+                                                                        {"sharding", time.sharding},
+                                                                        {"optimizer", time.optimizer},
+                                                                        {"overhead", time.overhead},
+                                                                        {"waiting", time.waiting},
+                                                                        {"stall", time.stall}}},
+                                      {"reserved", profile.reserved()},
+                                      {"multiply_adds", profile.work().all()},
+                                      {"teraflops", profile.teraflops()}};
     return way;
   }
 
@@ -147,7 +147,7 @@ class LibraryPlans {
   Ways const& ways(Scenario const& scenario, int ranks, dchag::MeshShape shape) {
     Scenario keyed = scenario;
     keyed.ranks = ranks;
-    std::string const key = dchag::Json(dchag::Json::Array{keyed.json(), shape.model, shape.shard}).dump();
+    std::string const key = dchag::dump_json(dchag::Json::array_t{keyed.json(), shape.model, shape.shard});
     auto const [place, fresh] = made_.try_emplace(key);
     if (fresh && scenario.channels >= shape.model) {
       add<dchag::Tensor>("Tensor", scenario, ranks, shape, place->second);
@@ -189,10 +189,10 @@ class LibraryPlans {
     way.seconds = time.step * waiting(ranks);
     way.samples = static_cast<double>(plan.images()) / way.seconds;
     way.fits = way.bytes <= 0.9 * machine_.memory;
-    dchag::Json::Object seconds{{"products", time.products},           {"loops", time.loops},
-                                {"communication", time.communication}, {"without_overlap", time.without_overlap},
-                                {"with_overlap", time.with_overlap},   {"waiting", way.seconds - time.step}};
-    way.parts = dchag::Json::Object{{"plan", to_json(plan)}, {"seconds", std::move(seconds)}};
+    dchag::Json::object_t seconds{{"products", time.products},           {"loops", time.loops},
+                                  {"communication", time.communication}, {"without_overlap", time.without_overlap},
+                                  {"with_overlap", time.with_overlap},   {"waiting", way.seconds - time.step}};
+    way.parts = dchag::Json::object_t{{"plan", to_json(plan)}, {"seconds", std::move(seconds)}};
     return way;
   }
 

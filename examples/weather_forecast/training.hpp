@@ -66,7 +66,7 @@ class Training {
         best_step_ = step;
         save(out / "model.safetensors");
       }
-      if (log) log->write(dchag::Json().set("step", step).set("validation_rmse", error));
+      if (log) log->write({{"step", step}, {"validation_rmse", error}});
       progress.note("step " + std::to_string(step) + ": validation rmse " + decimals(error, 4) + " K");
     }
     progress.finish();
@@ -77,9 +77,9 @@ class Training {
  private:
   void save(std::filesystem::path const& path) {
     dchag::save(model_, path,
-                {{"weather.statistics", dchag::statistics_json(inputs_->statistics()).dump()},
-                 {"weather.departures", departures_->json().dump()},
-                 {"weather.scale", dchag::Json(forecasts_.scale()).dump()},
+                {{"weather.statistics", dchag::dump_json(dchag::statistics_json(inputs_->statistics()))},
+                 {"weather.departures", dchag::dump_json(departures_->json())},
+                 {"weather.scale", dchag::dump_json(forecasts_.scale())},
                  {"weather.step", std::to_string(trainer_.steps())}});
   }
 
@@ -116,7 +116,7 @@ class SavedModel {
   dchag::Json entry(std::string const& name) const {
     auto const found = metadata_.find(name);
     require(found != metadata_.end(), path_, ": has no \"", name, "\", it is not of this program");
-    return dchag::Json::parse(found->second, path_);
+    return dchag::parse_json(found->second, path_);
   }
 
   std::string path_;
