@@ -30,8 +30,10 @@ namespace detail {
 
 /// Throws Error for what the writer would turn into something else or parse_json refuses.
 inline void check_numbers(Json const& json) {
-  if (json.is_structured())
-    for (Json const& item : json) check_numbers(item);
+  if (json.is_array())
+    for (Json const& item : json.get_ref<Json::array_t const&>()) check_numbers(item);
+  if (json.is_object())
+    for (auto const& [name, member] : json.get_ref<Json::object_t const&>()) check_numbers(member);
   if (json.is_number_float()) {
     auto const number = json.get_ref<double const&>();
     require(std::isfinite(number), "JSON: ", number, " cannot be written, only finite numbers can");

@@ -104,7 +104,7 @@ class SafetensorsHeaderReader {
     if (items == nullptr || !items->is_array()) refuse(name, field, " is missing or not an array");
     std::vector<std::size_t> sizes;
     for (Json const& item : json_array(*items, field)) {
-      if (!item.is_number_integer() || item < 0)
+      if (!item.is_number_integer() || json_to<std::int64_t>(item, field) < 0)
         refuse(name, field, " holds something other than non-negative integers");
       sizes.push_back(json_to<std::size_t>(item, field));
     }

@@ -34,7 +34,7 @@ inline void compare(std::string const& source, std::string const& field, Json co
     for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i)
       compare(source, field + "[" + std::to_string(i) + "]", i < left.size() ? &left[i] : nullptr,
               i < right.size() ? &right[i] : nullptr);
-  } else if (*file != *model) {
+  } else if (!(*file == *model)) {
     differ();
   }
 }
