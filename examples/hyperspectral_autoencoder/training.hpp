@@ -183,12 +183,12 @@ class Training {
                      other == nullptr ? "nothing" : dchag::dump_json(*other), ", not ", dchag::dump_json(value),
                      ": give the same");
     }
-    seconds_ = entry("seconds").template to<double>("seconds");
+    seconds_ = dchag::json_to<double>(entry("seconds"), "seconds");
     bool const goes_on_there =
         mesh_.world().rank() == 0 &&
         std::filesystem::equivalent(out_, std::filesystem::absolute(options_.resume).parent_path()) &&
         std::filesystem::exists(out_ / "model.safetensors");
-    if (mesh_.world().all_reduce(goes_on_there ? 1 : 0) > 0) best_ = entry("best").template to<double>("best");
+    if (mesh_.world().all_reduce(goes_on_there ? 1 : 0) > 0) best_ = dchag::json_to<double>(entry("best"), "best");
   }
 
   dchag::Mesh mesh_;

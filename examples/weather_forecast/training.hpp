@@ -102,7 +102,7 @@ class SavedModel {
 
   dchag::ForecasterConfig config() const { return dchag::ForecasterConfig::from(entry("dchag.config")); }
   Departures departures(Fields const& fields) const { return {fields, entry("weather.departures")}; }
-  double scale() const { return entry("weather.scale").to<double>("weather.scale"); }
+  double scale() const { return dchag::json_to<double>(entry("weather.scale"), "weather.scale"); }
 
   /// The inputs in the order in which the model knows them. Throws Error where it knows other channels than there are.
   Inputs inputs(Departures const& departures) const {
