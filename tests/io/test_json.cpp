@@ -163,7 +163,7 @@ TEST_CASE("what is not JSON to the letter is refused with its place") {
   CHECK(refusal("{\"a\": 1, \"b\": 2, \"a\": 3}") == "text: JSON at byte 23: name \"a\" stands twice in one object");
   CHECK(holds(refusal(R"([{"a": 1, "\u0061": 2}])"), "name \"a\" stands twice"));
   CHECK(refusal(R"([{"a": 1}, {"a": {"a": 1}}])").empty());
-  CHECK(refusal("\"" + std::string(1'000'000, 'a')).size() < 300);
+  CHECK(refusal(std::string(1'000'000, 'a').replace(0, 1, 1, '"')).size() < 300);
 }
 
 TEST_CASE("depth and number of values are bounded") {
