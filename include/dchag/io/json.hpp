@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <dchag/core/error.hpp>
 #include <dchag/io/detail/json_reader.hpp>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -45,6 +44,7 @@ inline void check_numbers(Json const& json) {
 }
 
 [[noreturn]] inline void refuse_kind(Json const& json, std::string_view field, char const* expected) {
+  // In the order of nlohmann::detail::value_t.
   constexpr std::array kinds{"null",       "an object",  "an array", "a string", "a bool",
                              "an integer", "an integer", "a number", "binary",   "discarded"};
   fail("JSON: field ", quoted(field), " is ", kinds.at(static_cast<std::size_t>(json.type())), ", expected ", expected);

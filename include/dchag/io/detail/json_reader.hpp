@@ -31,6 +31,7 @@ class JsonReader {
 
   Json read() {
     if (text_.starts_with("\xEF\xBB\xBF")) refuse("expected a value, not a byte order mark");
+    // What Json::sax_parse calls; that one would have every user compile its readers of binary formats too.
     nlohmann::detail::parser<Json, Input>(Input{text_, &read_}).sax_parse(this);
     if (read_ <= text_.size()) refuse("expected nothing more");
     return std::move(root_);
