@@ -191,10 +191,10 @@ int main(int argc, char** argv) {
         machine.check();
         if (environment.world().rank() != 0) return 0;
         Json const json = machine.json();
-        for (auto const& [field, value] : json.object("machine"))
-          std::printf("%-20s %s\n", field.c_str(), value.dump().c_str());
+        for (auto const& [field, value] : json_object(json, "machine"))
+          std::printf("%-20s %s\n", field.c_str(), dump_json(value).c_str());
         if (options.output.empty()) return 0;
-        std::string const text = json.dump() + "\n";
+        std::string const text = dump_json(json) + "\n";
         AtomicFile file(options.output);
         file.write(std::as_bytes(std::span(text)));
         file.commit();

@@ -1,5 +1,5 @@
 # Kokkos and Kokkos Kernels: targets that exist already, else installed packages, else built once by kokkos.sh.
-# MPI, (for pictures) libpng, (for rasters) GDAL and (for NetCDF files) its C library: installed packages.
+# MPI, nlohmann-json, (for pictures) libpng, (for rasters) GDAL and (for NetCDF files) its C library: installed packages.
 
 # A project that adds this one as a subdirectory links dchag::dchag from outside this folder.
 set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
@@ -50,6 +50,14 @@ find_package(MPI QUIET COMPONENTS CXX)
 if(NOT MPI_CXX_FOUND)
   message(FATAL_ERROR "MPI not found: install one (Debian: apt-get install libopenmpi-dev openmpi-bin), "
                       "or set MPI_HOME to its folder")
+endif()
+
+if(NOT TARGET nlohmann_json::nlohmann_json)
+  find_package(nlohmann_json 3.11 CONFIG QUIET)
+  if(NOT nlohmann_json_FOUND)
+    message(FATAL_ERROR "nlohmann-json 3.11 not found: install it (Debian: apt-get install nlohmann-json3-dev), "
+                        "or add its folder to CMAKE_PREFIX_PATH")
+  endif()
 endif()
 
 find_package(PNG QUIET)

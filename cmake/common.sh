@@ -44,14 +44,14 @@ install_packages() {
 # What every build of this project needs; ranks are started by openmpi-bin, sources come through pip.
 install_build_packages() {
   local packages=(cmake ninja-build g++ ccache libopenblas-openmp-dev libopenmpi-dev openmpi-bin libpng-dev
-                  libnetcdf-dev libcli11-dev)
+                  libnetcdf-dev libcli11-dev nlohmann-json3-dev)
   python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
   install_packages "${packages[@]}"
 }
 
 install_test_packages() {
   install_build_packages
-  install_packages doctest-dev nlohmann-json3-dev libbenchmark-dev libgdal-dev
+  install_packages doctest-dev libbenchmark-dev libgdal-dev
 }
 
 # kokkos FLAVOUR prints the prefix of an installation, built if need be.

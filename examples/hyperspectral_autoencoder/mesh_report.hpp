@@ -49,17 +49,16 @@ struct Needs {
       ranges += (ranges.empty() ? "" : ",") + std::to_string(begin);
       if (count > 1) ranges += "-" + std::to_string(begin + count - 1);
     }
-    dchag::Json by_verb = dchag::Json::Object{};
-    for (std::size_t i = 0; i < verbs.size(); ++i) by_verb.set(verbs[i].name, sent[i]);
-    return dchag::Json()
-        .set("bands", ranges)
-        .set("parameters", parameters)
-        .set("read_bytes", read)
-        .set("crops_bytes", crops)
-        .set("weights_bytes", weights)
-        .set("moments_bytes", moments)
-        .set("workspace_bytes", workspace)
-        .set("sent_bytes", std::move(by_verb));
+    dchag::Json by_verb = dchag::Json::object();
+    for (std::size_t i = 0; i < verbs.size(); ++i) by_verb[verbs[i].name] = sent[i];
+    return {{"bands", ranges},
+            {"parameters", parameters},
+            {"read_bytes", read},
+            {"crops_bytes", crops},
+            {"weights_bytes", weights},
+            {"moments_bytes", moments},
+            {"workspace_bytes", workspace},
+            {"sent_bytes", std::move(by_verb)}};
   }
 };
 
@@ -95,8 +94,9 @@ Needs needs_of_one(dchag::MaskedAutoencoderConfig const& config, Index batch) {
 inline void print_needs(dchag::Json const& one, std::vector<dchag::Json> const& ranks) {
   std::vector<char const*> used;
   for (Verb const& verb : verbs)
-    if (std::any_of(ranks.begin(), ranks.end(),
-                    [&](dchag::Json const& rank) { return rank.at("sent_bytes").get<Index>(verb.name) > 0; }))
+    if (std::any_of(ranks.begin(), ranks.end(), [&](dchag::Json const& rank) {
+          return dchag::json_get<Index>(dchag::json_at(rank, "sent_bytes"), verb.name) > 0;
+        }))
       used.push_back(verb.name);
   std::printf("  %-9s %-15s %12s   %-47s%s\n", "", "", "", "MiB", used.empty() ? "" : "KiB sent a step");
   std::printf("  %-9s %-15s %12s %8s %8s %9s %9s %9s", "", "bands", "parameters", "read", "crops", "weights*",
@@ -104,12 +104,13 @@ inline void print_needs(dchag::Json const& one, std::vector<dchag::Json> const& 
   for (char const* name : used) std::printf(" %14s", name);
   std::printf("\n");
   auto const line = [&](std::string const& name, dchag::Json const& needs) {
-    auto const mebi = [&](char const* field) { return needs.get<double>(field) / (1 << 20); };
+    auto const mebi = [&](char const* field) { return dchag::json_get<double>(needs, field) / (1 << 20); };
     std::printf("  %-9s %-15s %12lld %8.2f %8.2f %9.2f %9.2f %9.2f", name.c_str(),
-                needs.get<std::string>("bands").c_str(), static_cast<long long>(needs.get<Index>("parameters")),
-                mebi("read_bytes"), mebi("crops_bytes"), mebi("weights_bytes"), mebi("moments_bytes"),
-                mebi("workspace_bytes"));
-    for (char const* verb : used) std::printf(" %14.1f", needs.at("sent_bytes").get<double>(verb) / 1024);
+                dchag::json_get<std::string>(needs, "bands").c_str(),
+                static_cast<long long>(dchag::json_get<Index>(needs, "parameters")), mebi("read_bytes"),
+                mebi("crops_bytes"), mebi("weights_bytes"), mebi("moments_bytes"), mebi("workspace_bytes"));
+    for (char const* verb : used)
+      std::printf(" %14.1f", dchag::json_get<double>(dchag::json_at(needs, "sent_bytes"), verb) / 1024);
     std::printf("\n");
   };
   line("one rank", one);
@@ -123,8 +124,8 @@ template <class Model>
 dchag::Json report_mesh(dchag::Mesh const& mesh, dchag::MaskedAutoencoderConfig const& config, Index batch,
                         Needs const& own) {
   std::vector<dchag::Json> ranks;
-  for (std::string const& text : mesh.world().all_gather(own.json().dump()))
-    ranks.push_back(dchag::Json::parse(text, "needs of a rank"));
+  for (std::string const& text : mesh.world().all_gather(dchag::dump_json(own.json())))
+    ranks.push_back(dchag::parse_json(text, "needs of a rank"));
   Needs one = needs_of_one<Model>(config, batch);
   one.read = mesh.model().all_reduce(own.read);
   if (mesh.world().rank() == 0) {
@@ -133,12 +134,11 @@ dchag::Json report_mesh(dchag::Mesh const& mesh, dchag::MaskedAutoencoderConfig 
                 static_cast<long long>(batch), static_cast<long long>(batch / mesh.replicas().size()));
     print_needs(one.json(), ranks);
   }
-  return dchag::Json()
-      .set("data", mesh.data().size())
-      .set("shard", mesh.shard().size())
-      .set("model", mesh.model().size())
-      .set("one_rank", one.json())
-      .set("ranks", std::move(ranks));
+  return {{"data", mesh.data().size()},
+          {"shard", mesh.shard().size()},
+          {"model", mesh.model().size()},
+          {"one_rank", one.json()},
+          {"ranks", std::move(ranks)}};
 }
 
 }  // namespace pines

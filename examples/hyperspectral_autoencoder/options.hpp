@@ -23,16 +23,15 @@ struct Options {
 
   /// What two runs must share for the one to go on from the other.
   dchag::Json training() const {
-    return dchag::Json()
-        .set("synthetic", synthetic)
-        .set("batch", batch)
-        .set("steps", steps)
-        .set("warmup", warmup)
-        .set("learning_rate", learning_rate)
-        .set("weight_decay", weight_decay)
-        .set("clip", clip)
-        .set("augment", augment)
-        .set("seed", static_cast<std::int64_t>(seed));
+    return {{"synthetic", synthetic},
+            {"batch", batch},
+            {"steps", steps},
+            {"warmup", warmup},
+            {"learning_rate", learning_rate},
+            {"weight_decay", weight_decay},
+            {"clip", clip},
+            {"augment", augment},
+            {"seed", static_cast<std::int64_t>(seed)}};
   }
 };
 

@@ -12,20 +12,18 @@
 namespace pines {
 
 inline dchag::Json json(Errors const& e) {
-  return dchag::Json()
-      .set("mean", e.mean)
-      .set("linear", e.linear)
-      .set("harmonic", e.harmonic)
-      .set("model", e.model)
-      .set("model_8_symmetries", e.symmetric);
+  return {{"mean", e.mean},
+          {"linear", e.linear},
+          {"harmonic", e.harmonic},
+          {"model", e.model},
+          {"model_8_symmetries", e.symmetric}};
 }
 
 inline dchag::Json json(ProbeResult const& result) {
-  return dchag::Json()
-      .set("shrinkage", result.shrinkage)
-      .set("validation_overall", result.validation.overall)
-      .set("test_overall", result.test.overall)
-      .set("test_average", result.test.average);
+  return {{"shrinkage", result.shrinkage},
+          {"validation_overall", result.validation.overall},
+          {"test_overall", result.test.overall},
+          {"test_average", result.test.average}};
 }
 
 inline void print(Errors const& test, Errors const& validation, Options const& o) {
@@ -63,7 +61,7 @@ dchag::Json report_probes(Evaluation<Model>& evaluation) {
   print("spectrum", raw);
   print("mean spectrum of 3 x 3 pixels", smooth);
   print("encoder's features of its patch, all visible", encoded);
-  return dchag::Json().set("spectrum", json(raw)).set("mean_spectrum_3x3", json(smooth)).set("features", json(encoded));
+  return {{"spectrum", json(raw)}, {"mean_spectrum_3x3", json(smooth)}, {"features", json(encoded)}};
 }
 
 /// Prints and answers what the training cost. Memory is that of one rank; of several, report_mesh says it.
@@ -80,12 +78,11 @@ dchag::Json report_cost(Training<Model>& training, Options const& options) {
     std::printf("Memory: %.2f million parameters, %.1f MiB with gradients and moments; workspace %.1f MiB.\n",
                 parameters / 1e6, 16 * parameters / (1 << 20), workspace / (1 << 20));
   std::printf("\n");
-  return dchag::Json()
-      .set("steps", trainer.steps())
-      .set("seconds", seconds)
-      .set("crops_per_second", dchag::JsonLog::number(crops / seconds))
-      .set("parameters", training.model().parameters().count())
-      .set("workspace_bytes", static_cast<std::int64_t>(trainer.workspace_bytes()));
+  return {{"steps", trainer.steps()},
+          {"seconds", seconds},
+          {"crops_per_second", dchag::JsonLog::number(crops / seconds)},
+          {"parameters", training.model().parameters().count()},
+          {"workspace_bytes", static_cast<std::int64_t>(trainer.workspace_bytes())}};
 }
 
 /// Measures a trained model of one rank, prints it and writes report.json. `mesh` is what report_mesh answered, null
@@ -96,11 +93,11 @@ void report(Training<Model>& training, Evaluation<Model>& evaluation, dchag::Jso
   Errors const test = evaluation.errors(Part::test, options.masks, false);
   Errors const validation = evaluation.errors(Part::validation, options.masks, false);
   print(test, validation, options);
-  dchag::Json result = dchag::Json().set("rmse_test", json(test)).set("rmse_validation", json(validation));
-  result.set("probe", report_probes(evaluation));
-  result.set("training", report_cost(training, options));
-  if (!mesh.is_null()) result.set("mesh", mesh);
-  std::string const text = result.dump() + "\n";
+  dchag::Json result = {{"rmse_test", json(test)}, {"rmse_validation", json(validation)}};
+  result["probe"] = report_probes(evaluation);
+  result["training"] = report_cost(training, options);
+  if (!mesh.is_null()) result["mesh"] = mesh;
+  std::string const text = dchag::dump_json(result) + "\n";
   dchag::AtomicFile file(out / "report.json");
   file.write(std::as_bytes(std::span(text)));
   file.commit();

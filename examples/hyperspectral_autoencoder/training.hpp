@@ -100,7 +100,7 @@ class Training {
       double const error = mesh_.world().all_reduce(own, dchag::Reduction::max);  // one answer for what all do next
       seconds_ = before + timer.seconds();
       keep(error);
-      if (log) log->write(dchag::Json().set("step", trainer_.steps()).set("validation_rmse", error));
+      if (log) log->write({{"step", trainer_.steps()}, {"validation_rmse", error}});
       progress.note(text("step %lld: validation rmse %.4f", static_cast<long long>(trainer_.steps()), error));
     }
     progress.finish();
@@ -149,8 +149,8 @@ class Training {
   /// Of all bands: the model ranks, in their order, own ascending ranges of them.
   dchag::Json statistics() const {
     std::vector<dchag::ChannelStatistics> all;
-    for (auto const& text : mesh_.model().all_gather(dchag::statistics_json(scene_.statistics()).dump())) {
-      auto const own = dchag::statistics_from(dchag::Json::parse(text, "statistics"));
+    for (auto const& text : mesh_.model().all_gather(dchag::dump_json(dchag::statistics_json(scene_.statistics())))) {
+      auto const own = dchag::statistics_from(dchag::parse_json(text, "statistics"));
       all.insert(all.end(), own.begin(), own.end());
     }
     return dchag::statistics_json(all);
@@ -161,12 +161,12 @@ class Training {
     if (error < best_) {
       best_ = error;
       dchag::save(model_, out_ / "model.safetensors",
-                  {{"step", std::to_string(trainer_.steps())}, {"statistics", statistics().dump()}});
+                  {{"step", std::to_string(trainer_.steps())}, {"statistics", dchag::dump_json(statistics())}});
     }
     dchag::save(model_, trainer_, out_ / "training.safetensors",
-                {{"options", options_.training().dump()},
-                 {"best", dchag::Json(best_).dump()},
-                 {"seconds", dchag::Json(seconds_).dump()}});
+                {{"options", dchag::dump_json(options_.training())},
+                 {"best", dchag::dump_json(best_)},
+                 {"seconds", dchag::dump_json(seconds_)}});
   }
 
   void resume() {
@@ -174,20 +174,21 @@ class Training {
     auto const entry = [&](char const* name) {
       auto const found = metadata.find(name);
       dchag::require(found != metadata.end(), options_.resume, ": has no \"", name, "\", it is not of this program");
-      return dchag::Json::parse(found->second, options_.resume);
+      return dchag::parse_json(found->second, options_.resume);
     };
     dchag::Json const then = entry("options"), now = options_.training();
-    for (auto const& [name, value] : now.object("options")) {
-      dchag::Json const* const other = then.find(name);
+    for (auto const& [name, value] : dchag::json_object(now, "options")) {
+      dchag::Json const* const other = dchag::json_find(then, name);
       dchag::require(other != nullptr && *other == value, options_.resume, ": was made with ", name, " = ",
-                     other == nullptr ? "nothing" : other->dump(), ", not ", value.dump(), ": give the same");
+                     other == nullptr ? "nothing" : dchag::dump_json(*other), ", not ", dchag::dump_json(value),
+                     ": give the same");
     }
-    seconds_ = entry("seconds").template to<double>("seconds");
+    seconds_ = dchag::json_to<double>(entry("seconds"), "seconds");
     bool const goes_on_there =
         mesh_.world().rank() == 0 &&
         std::filesystem::equivalent(out_, std::filesystem::absolute(options_.resume).parent_path()) &&
         std::filesystem::exists(out_ / "model.safetensors");
-    if (mesh_.world().all_reduce(goes_on_there ? 1 : 0) > 0) best_ = entry("best").template to<double>("best");
+    if (mesh_.world().all_reduce(goes_on_there ? 1 : 0) > 0) best_ = dchag::json_to<double>(entry("best"), "best");
   }
 
   dchag::Mesh mesh_;

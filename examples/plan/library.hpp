@@ -28,7 +28,7 @@ class LibraryPlans {
     Scenario keyed = s;
     keyed.ranks = ranks;
     auto const axes = shape.value_or(dchag::MeshShape{0, 0});
-    std::string const key = dchag::Json(dchag::Json::Array{keyed.json(), axes.model, axes.shard}).dump();
+    std::string const key = dchag::dump_json(dchag::Json::array_t{keyed.json(), axes.model, axes.shard});
     auto const [place, fresh] = made_.try_emplace(key);
     if (fresh) {
       auto all = candidates(s, in_float);
@@ -55,13 +55,13 @@ class LibraryPlans {
     way.seconds = time.step * waiting(choice.ranks);
     way.samples = static_cast<double>(choice.images()) / way.seconds;
     way.fits = way.bytes <= dchag::SearchOptions{}.memory * machine_.memory;
-    dchag::Json::Object seconds{{"products", time.products},           {"loops", time.loops},
-                                {"communication", time.communication}, {"without_overlap", time.without_overlap},
-                                {"with_overlap", time.with_overlap},   {"waiting", way.seconds - time.step}};
-    way.parts = dchag::Json::Object{{"seconds", std::move(seconds)}};
+    dchag::Json::object_t seconds{{"products", time.products},           {"loops", time.loops},
+                                  {"communication", time.communication}, {"without_overlap", time.without_overlap},
+                                  {"with_overlap", time.with_overlap},   {"waiting", way.seconds - time.step}};
+    way.parts = dchag::Json::object_t{{"seconds", std::move(seconds)}};
     for (dchag::Candidate const& candidate : candidates(s, precision_of(choice)))
       if (candidate.label == choice.label && choice.memory.total() > 0)
-        way.parts.set("plan", to_json(candidate.plan(dchag::Mesh::planned(choice.ranks, choice.shape), choice.step)));
+        way.parts["plan"] = to_json(candidate.plan(dchag::Mesh::planned(choice.ranks, choice.shape), choice.step));
     return way;
   }
 

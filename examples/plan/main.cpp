@@ -65,7 +65,7 @@ void work(Options const& o) {
   dchag::Machine const machine = planner::machine_of(o.scenario);
   auto const plans = std::make_shared<planner::LibraryPlans>(machine, false);
   planner::Methods const methods = methods_of(plans);
-  dchag::Json::Object answer{{"scenario", o.scenario.json()}, {"machine", machine.json()}};
+  dchag::Json::object_t answer{{"scenario", o.scenario.json()}, {"machine", machine.json()}};
   if (o.published) {
     answer.emplace_back("published", planner::print_published(o.scenario, methods));
   } else {
@@ -80,7 +80,7 @@ void work(Options const& o) {
     answer.emplace_back("plot", planner::draw_sweeps(o.scenario, few, machine.memory, o.plot));
   }
   if (!o.json.empty()) {
-    std::string const text = dchag::Json(std::move(answer)).dump() + "\n";
+    std::string const text = dchag::dump_json(std::move(answer)) + "\n";
     dchag::AtomicFile file(o.json);
     file.write(std::as_bytes(std::span(text)));
     file.commit();

@@ -31,15 +31,15 @@ inline std::vector<dchag::Choice> near_misses(dchag::SearchResult const& found) 
 
 /// Prints what the search chose and the nearest of its near misses with their reasons; gives all of them as JSON.
 inline dchag::Json print_near_misses(dchag::SearchResult const& found, int ranks) {
-  dchag::Json::Object answer{{"plans", static_cast<dchag::Index>(found.plans)}};
+  dchag::Json::object_t answer{{"plans", static_cast<dchag::Index>(found.plans)}};
   std::printf("\ndchag on %d, of %zu plans: %s\n", ranks, found.plans,
               found.best ? describe(*found.best).c_str() : "nothing fits");
   if (found.best) answer.emplace_back("chosen", describe(*found.best));
-  dchag::Json::Array misses;
+  dchag::Json::array_t misses;
   for (dchag::Choice const& choice : near_misses(found)) {
     constexpr std::size_t printed = 12;
     if (misses.size() < printed) std::printf("  not %s:\n      %s\n", describe(choice).c_str(), choice.reason.c_str());
-    misses.push_back(dchag::Json::Object{{"choice", describe(choice)}, {"reason", choice.reason}});
+    misses.push_back(dchag::Json::object_t{{"choice", describe(choice)}, {"reason", choice.reason}});
   }
   answer.emplace_back("not_chosen", std::move(misses));
   return answer;

@@ -60,7 +60,7 @@ struct Scenario {
   }
 
   dchag::Json json() const {
-    dchag::Json::Object members;
+    dchag::Json::object_t members;
     for (Field const& field : fields()) members.emplace_back(field.name, this->*field.value);
     members.emplace_back("machine", machine);
     return members;
@@ -68,12 +68,12 @@ struct Scenario {
 
   /// Reads members of json over the fields. Throws Error naming a member that is none of them or of another kind.
   void read(dchag::Json const& json) {
-    for (auto const& [name, value] : json.object("scenario")) {
+    for (auto const& [name, value] : dchag::json_object(json, "scenario")) {
       bool known = name == "machine";
-      if (known) machine = value.to<std::string>(name);
+      if (known) machine = dchag::json_to<std::string>(value, name);
       for (Field const& field : fields()) {
         if (name != field.name) continue;
-        this->*field.value = value.to<Index>(name);
+        this->*field.value = dchag::json_to<Index>(value, name);
         known = true;
       }
       require(known, "field \"", name, "\" is none of a scenario's: --help lists them");
@@ -87,7 +87,7 @@ inline void read_scenario(std::filesystem::path const& path, Scenario& scenario)
   require(file.good(), path.string(), ": cannot be read: give the path of a scenario's JSON file");
   std::string const text(std::istreambuf_iterator<char>(file), {});
   try {
-    scenario.read(dchag::Json::parse(text, "scenario"));
+    scenario.read(dchag::parse_json(text, "scenario"));
   } catch (dchag::Error const& error) {
     dchag::fail(path.string(), ": ", error.what());
   }

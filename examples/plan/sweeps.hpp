@@ -47,7 +47,7 @@ inline Sweep over_channels(Scenario const& scenario) {
 
 /// Draws a sweep's two plots below one another: the least memory of a GPU over all meshes, and the most samples a
 /// second of those that fit. Adds its figures to points.
-inline dchag::Picture draw(Sweep const& sweep, Methods const& methods, double memory, dchag::Json::Array& points) {
+inline dchag::Picture draw(Sweep const& sweep, Methods const& methods, double memory, dchag::Json::array_t& points) {
   using dchag::Scale;
   dchag::Plot bytes(sweep.title, "", "GiB a GPU, least"), speed("", sweep.x_label, "samples a second, most");
   bytes.scales(Scale::logarithmic, Scale::logarithmic);
@@ -62,7 +62,7 @@ inline dchag::Picture draw(Sweep const& sweep, Methods const& methods, double me
       least.y.push_back(smallest ? smallest->bytes / gib : 0);
       most.x.push_back(static_cast<double>(x));
       most.y.push_back(fastest ? fastest->samples : 0);
-      dchag::Json::Object point{{"method", methods[m]->name()}, {"ranks", at.ranks}, {"channels", at.channels}};
+      dchag::Json::object_t point{{"method", methods[m]->name()}, {"ranks", at.ranks}, {"channels", at.channels}};
       if (smallest) point.emplace_back("least_gib", least.y.back());
       if (fastest) point.emplace_back("samples_per_second", most.y.back());
       points.push_back(std::move(point));
@@ -81,7 +81,7 @@ inline dchag::Picture draw(Sweep const& sweep, Methods const& methods, double me
 /// Writes path.png: both sweeps beside one another. Gives their figures.
 inline dchag::Json draw_sweeps(Scenario const& scenario, Methods const& methods, double memory,
                                std::filesystem::path const& path) {
-  dchag::Json::Array points;
+  dchag::Json::array_t points;
   dchag::Picture both(1800, 1000);
   both.blit(0, 0, draw(over_ranks(scenario), methods, memory, points));
   both.blit(900, 0, draw(over_channels(scenario), methods, memory, points));

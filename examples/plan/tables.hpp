@@ -24,15 +24,15 @@ inline std::string mesh_text(Way const& way) {
 
 inline dchag::Json way_json(std::optional<Way> const& way) {
   if (!way) return nullptr;
-  dchag::Json::Object members{{"ranks", way->ranks},
-                              {"data", way->data()},
-                              {"shard", way->shape.shard},
-                              {"model", way->shape.model},
-                              {"bytes", way->bytes},
-                              {"seconds", way->seconds},
-                              {"samples_per_second", way->samples},
-                              {"fits", way->fits},
-                              {"parts", way->parts}};
+  dchag::Json::object_t members{{"ranks", way->ranks},
+                                {"data", way->data()},
+                                {"shard", way->shape.shard},
+                                {"model", way->shape.model},
+                                {"bytes", way->bytes},
+                                {"seconds", way->seconds},
+                                {"samples_per_second", way->samples},
+                                {"fits", way->fits},
+                                {"parts", way->parts}};
   if (!way->policies.empty()) members.emplace_back("policies", way->policies);
   return members;
 }
@@ -63,14 +63,14 @@ inline dchag::Json print_scenario(Scenario const& s, Methods const& methods) {
       static_cast<long long>(s.heads), static_cast<long long>(s.batch));
   std::printf("%-28s %7s | on %lld: data x shard x model, GiB, ms a step, samples a second\n", "", "fewest",
               static_cast<long long>(s.ranks));
-  dchag::Json::Array answers;
+  dchag::Json::array_t answers;
   for (auto const& method : methods) {
     auto const fewest = method->fewest(s);
     auto const fastest = method->over(s, static_cast<int>(s.ranks)).fastest;
     std::printf("%-28s %7s | %s\n", method->name().c_str(), fewest ? std::to_string(fewest->ranks).c_str() : "> 1024",
                 columns(fastest).c_str());
-    answers.push_back(
-        dchag::Json::Object{{"method", method->name()}, {"fewest", way_json(fewest)}, {"fastest", way_json(fastest)}});
+    answers.push_back(dchag::Json::object_t{
+        {"method", method->name()}, {"fewest", way_json(fewest)}, {"fastest", way_json(fastest)}});
   }
   return answers;
 }
@@ -111,11 +111,11 @@ inline std::string with_measured(double value, double measured, int decimals) {
 inline dchag::Json print_published(Scenario scenario, Methods const& methods) {
   std::printf("128 x 256 pixels, patch 4, depth 32, batch 2; on 16 GPUs that share a model\n\n");
   std::printf("%-17s %-28s %7s %20s %24s\n", "", "", "fewest", "GiB (measured)", "samples/s (measured)");
-  dchag::Json::Array rows;
+  dchag::Json::array_t rows;
   for (PublishedRow const& row : published_rows()) {
     scenario.embed = row.embed;
     scenario.channels = row.channels;
-    dchag::Json::Array answers;
+    dchag::Json::array_t answers;
     for (std::size_t m = 0; m < methods.size(); ++m) {
       auto const& method = *methods[m];
       auto const fewest = method.fewest(scenario);
@@ -127,14 +127,14 @@ inline dchag::Json print_published(Scenario scenario, Methods const& methods) {
       if (way) speed = way->fits ? with_measured(way->samples, measured.samples, 2) : "does not fit";
       std::printf("%-17s %-28s %7s %20s %24s\n", title.c_str(), method.name().c_str(),
                   fewest ? std::to_string(fewest->ranks).c_str() : "> 1024", memory.c_str(), speed.c_str());
-      dchag::Json::Object answer{{"method", method.name()}, {"fewest", way_json(fewest)}, {"on_16", way_json(way)}};
+      dchag::Json::object_t answer{{"method", method.name()}, {"fewest", way_json(fewest)}, {"on_16", way_json(way)}};
       if (measured.gib > 0) {
-        answer.emplace_back(
-            "measured", dchag::Json::Object{{"allocated_gib", measured.gib}, {"samples_per_second", measured.samples}});
+        answer.emplace_back("measured", dchag::Json::object_t{{"allocated_gib", measured.gib},
+                                                              {"samples_per_second", measured.samples}});
       }
       answers.push_back(std::move(answer));
     }
-    rows.push_back(dchag::Json::Object{
+    rows.push_back(dchag::Json::object_t{
         {"model", row.name}, {"embed", row.embed}, {"channels", row.channels}, {"methods", std::move(answers)}});
   }
   return rows;

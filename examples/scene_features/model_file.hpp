@@ -23,13 +23,13 @@ struct ModelFile {
     auto const find = [&](char const* name) -> std::optional<dchag::Json> {
       auto const found = file.metadata().find(name);
       if (found == file.metadata().end()) return {};
-      return dchag::Json::parse(found->second, path.string() + ": metadata " + name);
+      return dchag::parse_json(found->second, path.string() + ": metadata " + name);
     };
     auto const json = find("dchag.config");
-    dchag::require(json && json->get<std::string>("task", "") == "masked_autoencoder", path.string(),
+    dchag::require(json && dchag::json_get<std::string>(*json, "task", "") == "masked_autoencoder", path.string(),
                    ": is no masked autoencoder: give the model.safetensors that hyperspectral_autoencoder wrote");
     config = dchag::MaskedAutoencoderConfig::from(*json);
-    levels = json->at("tree").array("tree").size();
+    levels = dchag::json_array(dchag::json_at(*json, "tree"), "tree").size();
     if (auto const saved = find("statistics")) statistics = dchag::statistics_from(*saved);
   }
 };

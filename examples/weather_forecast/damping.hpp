@@ -75,11 +75,11 @@ class Departures {
   /// In ten-thousandths.
   dchag::Json json() const {
     auto const list = [](std::vector<double> const& values) {
-      dchag::Json::Array array;
+      dchag::Json::array_t array;
       for (double const value : values) array.emplace_back(std::lround(value * 1e4));
       return array;
     };
-    return dchag::Json().set("monthly_means", list(mean_)).set("damping", list(damping_));
+    return {{"monthly_means", list(mean_)}, {"damping", list(damping_)}};
   }
 
   Fields const& fields() const { return *fields_; }
@@ -95,8 +95,8 @@ class Departures {
 
   static std::vector<double> numbers(dchag::Json const& json, std::string_view name, std::size_t fields) {
     std::vector<double> values;
-    for (auto const& value : json.at(name).array(name))
-      values.push_back(static_cast<double>(value.to<long>(name)) / 1e4);
+    for (auto const& value : dchag::json_array(dchag::json_at(json, name), name))
+      values.push_back(static_cast<double>(dchag::json_to<long>(value, name)) / 1e4);
     require(values.size() == fields * Fields::cells, "the model's ", name, " are ", values.size(),
             " numbers, expected ", fields * Fields::cells);
     return values;

@@ -73,15 +73,13 @@ inline void print(std::vector<Method> const& methods) {
 }
 
 inline dchag::Json json(Scores const& scores) {
-  dchag::Json::Array by_lead, correlations;
+  dchag::Json::array_t by_lead, correlations;
   for (auto const& lead : scores) {
     by_lead.emplace_back(lead.rmse());
     correlations.emplace_back(dchag::JsonLog::number(lead.anomaly_correlation()));
   }
-  return dchag::Json()
-      .set("rmse", over_leads(scores).rmse())
-      .set("rmse_by_lead", by_lead)
-      .set("anomaly_correlation_by_lead", correlations);
+  return {
+      {"rmse", over_leads(scores).rmse()}, {"rmse_by_lead", by_lead}, {"anomaly_correlation_by_lead", correlations}};
 }
 
 /// Prints how well the ways to forecast do, and writes report.json.
@@ -90,17 +88,15 @@ void report(Training<Model>& training, std::vector<Method> const& methods, std::
   print(methods);
   dchag::Json table;
   for (auto const& method : methods)
-    table.set(method.name, dchag::Json().set("test", json(method.test)).set("validation", json(method.validation)));
+    table[method.name] = {{"test", json(method.test)}, {"validation", json(method.validation)}};
   auto const parameters = training.model().parameters().count();
   std::printf("Training: %.0f s, the best step was %lld; %lld parameters, workspace %.1f MiB.\n", training.seconds(),
               static_cast<long long>(training.best_step()), static_cast<long long>(parameters),
               static_cast<double>(training.workspace_bytes()) / (1 << 20));
-  std::string const text = dchag::Json()
-                               .set("forecasts", table)
-                               .set("seconds", training.seconds())
-                               .set("best_step", training.best_step())
-                               .set("parameters", parameters)
-                               .dump() +
+  std::string const text = dchag::dump_json({{"forecasts", table},
+                                             {"seconds", training.seconds()},
+                                             {"best_step", training.best_step()},
+                                             {"parameters", parameters}}) +
                            "\n";
   dchag::AtomicFile file(out / "report.json");
   file.write(std::as_bytes(std::span(text)));

@@ -66,7 +66,7 @@ class Training {
         best_step_ = step;
         save(out / "model.safetensors");
       }
-      if (log) log->write(dchag::Json().set("step", step).set("validation_rmse", error));
+      if (log) log->write({{"step", step}, {"validation_rmse", error}});
       progress.note("step " + std::to_string(step) + ": validation rmse " + decimals(error, 4) + " K");
     }
     progress.finish();
@@ -77,9 +77,9 @@ class Training {
  private:
   void save(std::filesystem::path const& path) {
     dchag::save(model_, path,
-                {{"weather.statistics", dchag::statistics_json(inputs_->statistics()).dump()},
-                 {"weather.departures", departures_->json().dump()},
-                 {"weather.scale", dchag::Json(forecasts_.scale()).dump()},
+                {{"weather.statistics", dchag::dump_json(dchag::statistics_json(inputs_->statistics()))},
+                 {"weather.departures", dchag::dump_json(departures_->json())},
+                 {"weather.scale", dchag::dump_json(forecasts_.scale())},
                  {"weather.step", std::to_string(trainer_.steps())}});
   }
 
@@ -102,7 +102,7 @@ class SavedModel {
 
   dchag::ForecasterConfig config() const { return dchag::ForecasterConfig::from(entry("dchag.config")); }
   Departures departures(Fields const& fields) const { return {fields, entry("weather.departures")}; }
-  double scale() const { return entry("weather.scale").to<double>("weather.scale"); }
+  double scale() const { return dchag::json_to<double>(entry("weather.scale"), "weather.scale"); }
 
   /// The inputs in the order in which the model knows them. Throws Error where it knows other channels than there are.
   Inputs inputs(Departures const& departures) const {
@@ -116,7 +116,7 @@ class SavedModel {
   dchag::Json entry(std::string const& name) const {
     auto const found = metadata_.find(name);
     require(found != metadata_.end(), path_, ": has no \"", name, "\", it is not of this program");
-    return dchag::Json::parse(found->second, path_);
+    return dchag::parse_json(found->second, path_);
   }
 
   std::string path_;

@@ -17,8 +17,8 @@ inline std::string climax_golden(std::string const& name) {
 inline std::vector<std::string> climax_names(std::string const& which) {
   SafetensorsFile const answers(climax_golden("climax_answers_f64"));
   std::vector<std::string> names;
-  Json const list = Json::parse(answers.metadata().at(which), which);
-  for (Json const& name : list.array(which)) names.push_back(name.to<std::string>(which));
+  Json const list = parse_json(answers.metadata().at(which), which);
+  for (Json const& name : json_array(list, which)) names.push_back(json_to<std::string>(name, which));
   return names;
 }
 inline ClimaxVariables all_climax_variables() { return {climax_names("variables")}; }

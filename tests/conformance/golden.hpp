@@ -29,7 +29,7 @@ class Golden {
  public:
   explicit Golden(std::string const& name)
       : file_(folder() + "/conformance/goldens/" + name + ".safetensors"),
-        config_(Json::parse(file_.metadata().at("dchag.config"), name)) {}
+        config_(parse_json(file_.metadata().at("dchag.config"), name)) {}
 
   Json const& config() const { return config_; }
   template <class T>
@@ -118,14 +118,14 @@ void check_model(Model& model, Golden const& golden, typename Model::Batch const
   double const largest = golden.magnitude("grad.");
   for (auto const& parameter : model.parameters().all())
     golden.check("grad." + parameter.name, static_cast<T const*>(parameter.gradients), parameter.size(), largest);
-  Json const* const optimizer = golden.config().find("optimizer");
+  Json const* const optimizer = json_find(golden.config(), "optimizer");
   if (optimizer == nullptr) return;
-  auto const& betas = optimizer->at("betas").array("betas");
-  AdamW const adamw{.learning_rate = optimizer->template get<double>("lr"),
-                    .beta1 = betas[0].template to<double>("betas"),
-                    .beta2 = betas[1].template to<double>("betas"),
-                    .epsilon = optimizer->template get<double>("eps"),
-                    .weight_decay = optimizer->template get<double>("weight_decay")};
+  auto const& betas = json_array(json_at(*optimizer, "betas"), "betas");
+  AdamW const adamw{.learning_rate = json_get<double>(*optimizer, "lr"),
+                    .beta1 = json_to<double>(betas[0], "betas"),
+                    .beta2 = json_to<double>(betas[1], "betas"),
+                    .epsilon = json_get<double>(*optimizer, "eps"),
+                    .weight_decay = json_get<double>(*optimizer, "weight_decay")};
   AdamWState<T, Space> state(model.parameters());
   state.step(context, adamw, adamw.learning_rate, 1.0, Gradients::zero);
   for (auto const& parameter : model.parameters().all())
@@ -134,9 +134,9 @@ void check_model(Model& model, Golden const& golden, typename Model::Batch const
 
 template <class T, class TreePolicy, class Evaluation, class... More>
 void check_golden_as(Golden const& golden) {
-  Index const images = golden.config().template get<Index>("batch");
+  Index const images = json_get<Index>(golden.config(), "batch");
   auto const input = golden.template read<T>("input.x");
-  if (golden.config().template get<std::string>("task") == "forecast") {
+  if (json_get<std::string>(golden.config(), "task") == "forecast") {
     using Model = Forecaster<Precision<T>, dchag::Space<Space>, TreePolicy, Evaluation, More...>;
     auto const config = ForecasterConfig::from(golden.config());
     Model model(Mesh(), config);

@@ -31,7 +31,7 @@ std::string message_of_list(List const& list, Index count) {
 }
 std::string message_of_json(char const* text) {
   try {
-    channels_from(Json::parse(text, "test"), "channel_list");
+    channels_from(parse_json(text, "test"), "channel_list");
   } catch (Error const& error) {
     return error.what();
   }
@@ -94,12 +94,12 @@ TEST_CASE("long lists are cut in messages") {
 
 TEST_CASE("channels come back from JSON as they were, and no field is an empty list") {
   List const list{{"a"}, {"b", "m s-1", 2.5}, {"c", "", {}, 412.5}, {"d", "K", 0.0, 1e-3}};
-  Json::Object const owner{{"channel_list", channels_json(list)}};
-  CHECK(channels_json(list).dump() ==
+  Json const owner{{"channel_list", channels_json(list)}};
+  CHECK(dump_json(channels_json(list)) ==
         R"([{"name":"a"},{"name":"b","unit":"m s-1","level":2.5},{"name":"c","wavelength":412.5},)"
         R"({"name":"d","unit":"K","level":0.0,"wavelength":0.001}])");
-  CHECK(channels_from(Json::parse(Json(owner).dump(), "test"), "channel_list") == list);
-  CHECK(channels_from(Json(owner), "other").empty());
+  CHECK(channels_from(parse_json(dump_json(owner), "test"), "channel_list") == list);
+  CHECK(channels_from(owner, "other").empty());
 }
 
 TEST_CASE("lists that are none are refused") {

@@ -33,8 +33,8 @@ TEST_CASE("a large mean does not cost the digits of the deviation") {
 
 TEST_CASE("statistics come back from JSON to the bit, and are found by name") {
   std::vector<ChannelStatistics> const statistics{{"t_850", 281.3, 1.0 / 3}, {"q", 0, 0}};
-  std::string const text = statistics_json(statistics).dump();
-  auto const back = statistics_from(Json::parse(text, "text"));
+  std::string const text = dump_json(statistics_json(statistics));
+  auto const back = statistics_from(parse_json(text, "text"));
   CHECK(back == statistics);
   CHECK(statistics_of(back, "q") == statistics[1]);
   CHECK(error_of([&] { statistics_of(back, "z"); }) ==
@@ -42,7 +42,7 @@ TEST_CASE("statistics come back from JSON to the bit, and are found by name") {
 }
 
 TEST_CASE("statistics that are none are refused by name") {
-  auto const refusal = [](char const* text) { return error_of([&] { statistics_from(Json::parse(text, "text")); }); };
+  auto const refusal = [](char const* text) { return error_of([&] { statistics_from(parse_json(text, "text")); }); };
   CHECK(holds(refusal("{}"), "expected an array"));
   CHECK(holds(refusal(R"([{"name":"t","mean":1}])"), "\"deviation\" is missing"));
   CHECK(holds(refusal(R"([{"name":"t","mean":"x","deviation":1}])"), "\"mean\" is a string"));

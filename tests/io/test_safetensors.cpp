@@ -188,7 +188,7 @@ TEST_CASE("a header that is not the JSON of the format is refused with the file 
       {"{", 0, "JSON at byte 1"},
       {"{}x", 0, "JSON at byte 2"},
       {std::string("{}\0", 3), 0, "JSON at byte 2"},
-      {"{\"t\":", 0, "the text ends"},
+      {"{\"t\":", 0, "unexpected end of input"},
       {R"({"t":[[[[]]]]})", 0, "deeper than 3 levels"},
       {"{\"t\":" + std::string(1'000'000, '['), 0, "deeper than 3 levels"},
       {"{\"t\":" + std::string(1'000'000, '{'), 0, "JSON at byte"},
@@ -198,7 +198,7 @@ TEST_CASE("a header that is not the JSON of the format is refused with the file 
       {R"({"__metadata__":[]})", 0, "__metadata__ is not an object"},
       {R"({"__metadata__":{"a":1}})", 0, "__metadata__ \"a\" is not a string"},
       {R"({"__metadata__":{"a":{"b":"c"}}})", 0, "__metadata__ \"a\" is not a string"},
-      {"{\"__metadata__\":{\"a\":\"\xFF\"}}", 0, "not UTF-8"},
+      {"{\"__metadata__\":{\"a\":\"\xFF\"}}", 0, "ill-formed UTF-8"},
   });
 }
 

@@ -204,7 +204,7 @@ TEST_CASE("a forecaster's rows count as the grid says, which its configuration k
   auto loss = [&](auto change) {
     auto config = data.config;
     change(config);
-    config = ForecasterConfig::from(Json(config.json()));
+    config = ForecasterConfig::from(config.json());
     TinyForecaster model(Mesh(), config, {.seed = 1});
     Workspace<tests::Space> workspace(std::size_t{8} << 20);
     return model.evaluate(Context<tests::Space>(workspace), data.batch());
@@ -233,7 +233,7 @@ TEST_CASE("a forecaster with dropout that is trained on from a checkpoint is the
   auto const file = scratch / "model.safetensors";
   auto config = data.config;
   config.dropout = 0.3;
-  config = ForecasterConfig::from(Json(config.json()));
+  config = ForecasterConfig::from(config.json());
   TinyForecaster model(Mesh(), config, {.seed = 1}), resumed(Mesh(), config, {.seed = 1}),
       plain(Mesh(), data.config, {.seed = 1});
   TrainerOptions const options{.accumulate = 2};
@@ -265,12 +265,12 @@ TEST_CASE("a forecaster with dropout that is trained on from a checkpoint is the
 TEST_CASE("a forecaster's configuration comes back from JSON, and what is missing or wrong in it is named") {
   ForecasterConfig const config = forecaster_config();
   TinyForecaster const model(Mesh(), config, {.storage = false});
-  Json const json = Json::parse(model.config_json(), "config");
+  Json const json = parse_json(model.config_json(), "config");
   CHECK(ForecasterConfig::from(json).json() == config.json());
-  CHECK(json.at("tree").array("tree").at(0).get<std::string>("unit") == "cross_attention");
-  CHECK(message([&] { ForecasterConfig::from(Json::parse(R"({"channels": 4})", "x")); }).find("out_channels") !=
+  CHECK(json_get<std::string>(json_array(json_at(json, "tree"), "tree").at(0), "unit") == "cross_attention");
+  CHECK(message([&] { ForecasterConfig::from(parse_json(R"({"channels": 4})", "x")); }).find("out_channels") !=
         std::string::npos);
-  CHECK(message([&] { ForecasterConfig::from(Json::parse(R"({"channels": "many"})", "x")); }).find("channels") !=
+  CHECK(message([&] { ForecasterConfig::from(parse_json(R"({"channels": "many"})", "x")); }).find("channels") !=
         std::string::npos);
 }
 

@@ -247,9 +247,9 @@ TEST_CASE("features are the front end's tokens at their positions, after the enc
 TEST_CASE("a masked autoencoder's configuration comes back from JSON, its tree beside it") {
   auto const config = autoencoder_config();
   TinyAutoencoder<> const model(Mesh(), config, {.storage = false});
-  Json const json = Json::parse(model.config_json(), "config");
+  Json const json = parse_json(model.config_json(), "config");
   CHECK(MaskedAutoencoderConfig::from(json).json() == config.json());
-  CHECK(json.at("tree") ==
-        Json::parse(R"([{"unit": "linear", "groups": 3}, {"unit": "cross_attention", "groups": 1}])", "tree"));
-  CHECK(json.get<std::string>("task") == "masked_autoencoder");
+  CHECK(json_at(json, "tree") ==
+        parse_json(R"([{"unit": "linear", "groups": 3}, {"unit": "cross_attention", "groups": 1}])", "tree"));
+  CHECK(json_get<std::string>(json, "task") == "masked_autoencoder");
 }

@@ -229,7 +229,7 @@ TEST_CASE("the names of channels are saved with a model, and come back; a file w
   TinyForecaster model(Mesh(), config, {.seed = 1});
   save(model, file);
   std::string const saved = SafetensorsFile(file).metadata().at("dchag.config");
-  auto const read = ForecasterConfig::from(Json::parse(saved, "test"));
+  auto const read = ForecasterConfig::from(parse_json(saved, "test"));
   CHECK(read.channel_list == config.channel_list);
   CHECK(read.out_channel_list == config.out_channel_list);
   CHECK(match_channels(read.channel_list, {{"land"}, {"red"}, {"t"}, {"sst"}}) == std::vector<Index>{3, 2, 1, 0});

@@ -17,7 +17,7 @@ TEST_CASE("known machines are described whole, and come back from their JSON") {
     CHECK_NOTHROW(machine.check());
     CHECK(!machine.source.empty());
     CHECK(machine.bfloat16_rate > machine.float_rate);
-    Machine const again = Machine::from(Json::parse(machine.json().dump(), "test"));
+    Machine const again = Machine::from(parse_json(dump_json(machine.json()), "test"));
     CHECK(again.json() == machine.json());
   }
   Machine const die = known_machine("MI250X die");
@@ -30,7 +30,7 @@ TEST_CASE("a machine that makes no sense is refused, with the field, the value a
   auto const with = [](char const* field, Json value) {
     return tests::message_of([&] {
       Json json = known_machine("A100").json();
-      json.set(field, std::move(value));
+      json[field] = std::move(value);
       Machine::from(json);
     });
   };
@@ -49,7 +49,7 @@ TEST_CASE("a machine that makes no sense is refused, with the field, the value a
   auto const path = std::filesystem::temp_directory_path() / "dchag-test-machine.json";
   std::ofstream(path) << R"({"name": "mine"})";
   CHECK(tests::message_of([&] { read_machine(path); }) == path.string() + ": JSON: field \"memory_gib\" is missing");
-  std::ofstream(path) << known_machine("H100").json().dump();
+  std::ofstream(path) << dump_json(known_machine("H100").json());
   CHECK(read_machine(path).json() == known_machine("H100").json());
   std::filesystem::remove(path);
 }

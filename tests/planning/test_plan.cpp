@@ -143,11 +143,11 @@ TEST_CASE("a planned communicator exchanges nothing, and a model without storage
 TEST_CASE("a plan as JSON says what it says") {
   Plan const plan = dchag::plan<Planned<>>(Mesh::planned(4, {.model = 2}), planned_config(), {.images = 3});
   Json const json = to_json(plan);
-  CHECK(json.get<int>("ranks") == 4);
-  CHECK(json.get<Index>("images") == 6);
-  CHECK(json.at("memory").get<std::size_t>("total") == plan.memory.total());
+  CHECK(json_get<int>(json, "ranks") == 4);
+  CHECK(json_get<Index>(json, "images") == 6);
+  CHECK(json_get<std::size_t>(json_at(json, "memory"), "total") == plan.memory.total());
   Index sent = 0;
-  for (Json const& axis : json.at("traffic").array("traffic"))
-    for (auto const& [name, verb] : axis.at("sent").object("sent")) sent += verb.get<Index>("bytes");
+  for (Json const& axis : json_array(json_at(json, "traffic"), "traffic"))
+    for (auto const& [name, verb] : json_object(json_at(axis, "sent"), "sent")) sent += json_get<Index>(verb, "bytes");
   CHECK(sent == plan.bytes_sent());
 }

@@ -133,8 +133,8 @@ inline void files(std::filesystem::path const& folder) {
   writer.commit();
   require(SafetensorsFile(tensors).read<double>("numbers") == values, "portability: a tensor did not come back from ",
           tensors.string());
-  Json const object = Json::parse(R"({"sizes": [1, 2], "rate": 0.5})", "portability");
-  require(Json::parse(object.dump(), "portability") == object, "portability: JSON did not come back");
+  Json const object = parse_json(R"({"sizes": [1, 2], "rate": 0.5})", "portability");
+  require(parse_json(dump_json(object), "portability") == object, "portability: JSON did not come back");
   JsonLog log(folder / "dchag_portability.jsonl");
   log(StepReport{.step = 1, .loss = 0.5});
   for (char const* name : {"dchag_portability.npy", "dchag_portability_parts.safetensors", "dchag_portability.jsonl"})

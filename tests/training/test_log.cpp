@@ -38,29 +38,29 @@ TEST_CASE("every step is a line of JSON, in the file as soon as it is written") 
   CHECK(first[0]["loss"] == 0.1);  // the same double
   CHECK(first[0]["gradient_norm"].is_null());
   CHECK(first[0]["samples_per_second"].is_null());
-  log.write(dchag::Json().set("validation", 0.25).set("note", "half \"way\""));
+  log.write({{"validation", 0.25}, {"note", "half \"way\""}});
   CHECK(lines(path)[1]["note"] == "half \"way\"");
 }
 
 TEST_CASE("a log is replaced or appended to, and a line cut short by a killed run is dropped") {
   dchag::tests::Scratch const folder;
   auto const path = folder / "log.jsonl";
-  dchag::JsonLog(path).write(dchag::Json().set("run", 1));
-  dchag::JsonLog(path, dchag::JsonLog::Mode::append).write(dchag::Json().set("run", 2));
+  dchag::JsonLog(path).write({{"run", 1}});
+  dchag::JsonLog(path, dchag::JsonLog::Mode::append).write({{"run", 2}});
   CHECK(lines(path).size() == 2);
   std::ofstream(path, std::ios::app) << "{\"run\": 3, \"lo";
-  dchag::JsonLog(path, dchag::JsonLog::Mode::append).write(dchag::Json().set("run", 4));
+  dchag::JsonLog(path, dchag::JsonLog::Mode::append).write({{"run", 4}});
   auto const all = lines(path);
   REQUIRE(all.size() == 3);
   CHECK(all[2]["run"] == 4);
-  dchag::JsonLog(path).write(dchag::Json().set("run", 5));
+  dchag::JsonLog(path).write({{"run", 5}});
   CHECK(lines(path).size() == 1);
 
   auto const torn = folder / "torn.jsonl";
   std::ofstream(torn) << "{\"never whole";
-  dchag::JsonLog(torn, dchag::JsonLog::Mode::append).write(dchag::Json().set("run", 1));
+  dchag::JsonLog(torn, dchag::JsonLog::Mode::append).write({{"run", 1}});
   CHECK(lines(torn).size() == 1);
-  dchag::JsonLog(folder / "new.jsonl", dchag::JsonLog::Mode::append).write(dchag::Json().set("run", 1));
+  dchag::JsonLog(folder / "new.jsonl", dchag::JsonLog::Mode::append).write({{"run", 1}});
   CHECK(lines(folder / "new.jsonl").size() == 1);
 }
 
@@ -69,7 +69,7 @@ TEST_CASE("a log that cannot be opened or written is an error with its path") {
                        "/nonexistent/log.jsonl: the log cannot be opened for writing", dchag::Error);
   if (std::filesystem::exists("/dev/full")) {
     dchag::JsonLog log("/dev/full");
-    CHECK_THROWS_WITH_AS(log.write(dchag::Json().set("run", 1)),
-                         "/dev/full: a line of the log cannot be written: is the disk full?", dchag::Error);
+    CHECK_THROWS_WITH_AS(log.write({{"run", 1}}), "/dev/full: a line of the log cannot be written: is the disk full?",
+                         dchag::Error);
   }
 }

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <array>
+#include <cstdio>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace dchag {
 
@@ -25,5 +28,20 @@ template <class... Parts>
 void require(bool condition, Parts const&... parts) {
   if (!condition) fail(parts...);
 }
+
+namespace detail {
+
+/// A text in quotes, fit for a message: cut where it is long, with unprintable bytes written as \xHH.
+inline std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (char const c : text.substr(0, 100)) {
+    std::array<char, 8> hex{};
+    std::snprintf(hex.data(), hex.size(), "\\x%02X", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    out += c >= 0x20 && c < 0x7F ? std::string(1, c) : std::string(hex.data());
+  }
+  return out + (text.size() > 100 ? "...\"" : "\"");
+}
+
+}  // namespace detail
 
 }  // namespace dchag

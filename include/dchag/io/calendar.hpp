@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <dchag/core/error.hpp>
-#include <dchag/io/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>

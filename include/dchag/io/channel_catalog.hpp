@@ -116,12 +116,12 @@ inline void check_channel_list(std::string const& field, std::vector<Channel> co
 
 /// [{"name": ..., "unit": ..., "level": ..., "wavelength": ...}, ...] without what is not known.
 inline Json channels_json(std::vector<Channel> const& list) {
-  Json::Array array;
+  Json array = Json::array();
   for (Channel const& channel : list) {
-    Json::Object entry{{"name", channel.name}};
-    if (!channel.unit.empty()) entry.emplace_back("unit", channel.unit);
-    if (channel.level) entry.emplace_back("level", *channel.level);
-    if (channel.wavelength) entry.emplace_back("wavelength", *channel.wavelength);
+    Json entry{{"name", channel.name}};
+    if (!channel.unit.empty()) entry["unit"] = channel.unit;
+    if (channel.level) entry["level"] = *channel.level;
+    if (channel.wavelength) entry["wavelength"] = *channel.wavelength;
     array.push_back(std::move(entry));
   }
   return array;
@@ -130,14 +130,14 @@ inline Json channels_json(std::vector<Channel> const& list) {
 /// The list of such a field; empty where there is none. Throws Error where it is of another kind.
 inline std::vector<Channel> channels_from(Json const& json, std::string_view field) {
   std::vector<Channel> list;
-  Json const* const array = json.find(field);
+  Json const* const array = json_find(json, field);
   if (array == nullptr) return list;
-  for (Json const& entry : array->array(field)) {
+  for (Json const& entry : json_array(*array, field)) {
     auto const number = [&](char const* name) {
-      return entry.find(name) == nullptr ? std::optional<double>() : entry.get<double>(name);
+      return json_find(entry, name) == nullptr ? std::optional<double>() : json_get<double>(entry, name);
     };
-    list.push_back(
-        {entry.get<std::string>("name"), entry.get<std::string>("unit", ""), number("level"), number("wavelength")});
+    list.push_back({json_get<std::string>(entry, "name"), json_get<std::string>(entry, "unit", ""), number("level"),
+                    number("wavelength")});
   }
   return list;
 }

@@ -23,18 +23,18 @@ struct ChannelStatistics {
 
 /// What is kept with a model that was trained on standardised channels, for instance in the metadata of its file.
 inline Json statistics_json(std::vector<ChannelStatistics> const& statistics) {
-  Json::Array channels;
+  Json channels = Json::array();
   for (auto const& channel : statistics)
-    channels.push_back(Json().set("name", channel.name).set("mean", channel.mean).set("deviation", channel.deviation));
+    channels.push_back({{"name", channel.name}, {"mean", channel.mean}, {"deviation", channel.deviation}});
   return channels;
 }
 
 /// Throws Error where a field is absent or of another kind, a name stands twice, or a deviation is negative.
 inline std::vector<ChannelStatistics> statistics_from(Json const& json) {
   std::vector<ChannelStatistics> statistics;
-  for (Json const& channel : json.array("statistics")) {
-    statistics.push_back(
-        {channel.get<std::string>("name"), channel.get<double>("mean"), channel.get<double>("deviation")});
+  for (Json const& channel : json_array(json, "statistics")) {
+    statistics.push_back({json_get<std::string>(channel, "name"), json_get<double>(channel, "mean"),
+                          json_get<double>(channel, "deviation")});
     ChannelStatistics const& last = statistics.back();
     require(last.deviation >= 0, "statistics: the channel ", detail::quoted(last.name),
             " has deviation = ", last.deviation, ": expected zero or more");

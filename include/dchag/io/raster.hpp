@@ -12,7 +12,6 @@
 #include <dchag/io/detail/raster_output.hpp>
 #include <dchag/io/dtype.hpp>
 #include <dchag/io/georeference.hpp>
-#include <dchag/io/json.hpp>
 #include <dchag/io/window.hpp>
 #include <filesystem>
 #include <limits>

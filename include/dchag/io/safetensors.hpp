@@ -161,14 +161,14 @@ class SafetensorsWriter {
       : file_(std::move(path)) {
     std::stable_sort(tensors.begin(), tensors.end(),
                      [](Tensor const& a, Tensor const& b) { return bytes_of(a.dtype) > bytes_of(b.dtype); });
-    Json::Object root;
-    if (!metadata.empty()) root.emplace_back("__metadata__", Json::Object(metadata.begin(), metadata.end()));
+    Json::object_t root;
+    if (!metadata.empty()) root.emplace_back("__metadata__", metadata);
     std::uint64_t offset = 0;
     for (auto const& tensor : tensors) root.emplace_back(tensor.name, place(tensor, offset));
 
     std::string text;
     try {
-      text = Json(std::move(root)).dump();
+      text = dump_json(std::move(root));
     } catch (Error const& error) {
       fail(file_.path().string(), ": header: ", error.what());
     }
@@ -246,10 +246,7 @@ class SafetensorsWriter {
     if (!bytes || *bytes > largest_file - offset) refuse(info, "exceeds the size of a file");
     offset = info.end = info.begin + *bytes;
     if (!entries_.emplace(tensor.name, Entry{info}).second) refuse(info, "is announced twice");
-    return Json()
-        .set("dtype", name_of(tensor.dtype))
-        .set("shape", Json::Array(tensor.shape.begin(), tensor.shape.end()))
-        .set("data_offsets", Json::Array{info.begin, info.end});
+    return {{"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {info.begin, info.end}}};
   }
 
   Entry& at(std::string_view name) {

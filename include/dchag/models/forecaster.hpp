@@ -28,37 +28,37 @@ struct ForecasterConfig {
   double dropout = 0;                 // of the blocks, in training: the share of elements that are zeroed
 
   /// As JSON; with the tree it is what a checkpoint's "dchag.config" holds.
-  Json::Object json() const {
-    Json::Object fields{{"task", "forecast"},
-                        {"channels", channels},
-                        {"out_channels", out_channels},
-                        {"height", height},
-                        {"width", width},
-                        {"patch", patch},
-                        {"embed", embed},
-                        {"heads", heads},
-                        {"depth", depth},
-                        {"mlp_ratio", mlp_ratio},
-                        {"decoder_depth", decoder_depth}};
-    detail::add_channels(fields, "channel_list", channel_list);
-    detail::add_channels(fields, "out_channel_list", out_channel_list);
-    detail::add_numbers(fields, "latitudes", latitudes);
-    detail::add_numbers(fields, "row_weights", row_weights);
-    if (dropout != 0) fields.emplace_back("dropout", dropout);
+  Json json() const {
+    Json fields{{"task", "forecast"},
+                {"channels", channels},
+                {"out_channels", out_channels},
+                {"height", height},
+                {"width", width},
+                {"patch", patch},
+                {"embed", embed},
+                {"heads", heads},
+                {"depth", depth},
+                {"mlp_ratio", mlp_ratio},
+                {"decoder_depth", decoder_depth}};
+    if (!channel_list.empty()) fields["channel_list"] = channels_json(channel_list);
+    if (!out_channel_list.empty()) fields["out_channel_list"] = channels_json(out_channel_list);
+    if (!latitudes.empty()) fields["latitudes"] = latitudes;
+    if (!row_weights.empty()) fields["row_weights"] = row_weights;
+    if (dropout != 0) fields["dropout"] = dropout;
     return fields;
   }
   /// Throws Error where a field is absent or of the wrong kind; other fields are passed over.
   static ForecasterConfig from(Json const& json) {
-    auto const size = [&](char const* field) { return json.get<Index>(field); };
+    auto const size = [&](char const* field) { return json_get<Index>(json, field); };
     ForecasterConfig config{size("channels"),     size("out_channels"), size("height"),
                             size("width"),        size("patch"),        size("embed"),
-                            size("heads"),        size("depth"),        json.get<double>("mlp_ratio"),
+                            size("heads"),        size("depth"),        json_get<double>(json, "mlp_ratio"),
                             size("decoder_depth")};
     config.channel_list = channels_from(json, "channel_list");
     config.out_channel_list = channels_from(json, "out_channel_list");
     config.latitudes = detail::numbers_of(json, "latitudes");
     config.row_weights = detail::numbers_of(json, "row_weights");
-    config.dropout = json.get<double>("dropout", 0);
+    config.dropout = json_get<double>(json, "dropout", 0);
     return config;
   }
 
@@ -124,7 +124,7 @@ class Forecaster {
         head_(parameters_, config.embed, config.decoder_depth, config.out_channels * grid().pixels()),
         row_weights_("dchag::row_weights", static_cast<std::size_t>(config.height)) {
     front_end_.name_channels(detail::names_of(config.channel_list));
-    detail::check_same_model(mesh, config_json(), options);
+    detail::check_same_model(mesh, detail::configuration<typename Set::Tree>(config_), options);
     auto const host = Kokkos::create_mirror_view(row_weights_);
     std::vector<double> const weights = config_.weights_of_rows();
     for (std::size_t row = 0; row < weights.size(); ++row) host(row) = static_cast<Scalar>(weights[row]);
@@ -140,11 +140,7 @@ class Forecaster {
   Forecaster(Forecaster const&) = delete;
 
   Config const& config() const { return config_; }
-  std::string config_json() const {
-    Json::Object json = config_.json();
-    json.emplace_back("tree", detail::tree_json<typename Set::Tree>());
-    return Json(std::move(json)).dump();
-  }
+  std::string config_json() const { return dump_json(detail::configuration<typename Set::Tree>(config_)); }
   Parameters<Scalar, Space>& parameters() { return parameters_; }
   Mesh const& mesh() const { return mesh_; }
   channels::PatchGrid grid() const { return {config_.channels, config_.height, config_.width, config_.patch}; }

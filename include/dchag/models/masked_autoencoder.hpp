@@ -28,28 +28,30 @@ struct MaskedAutoencoderConfig {
   Index kept() const { return locations() - static_cast<Index>(mask_ratio * static_cast<double>(locations())); }
 
   /// As JSON; with the tree it is what a checkpoint's "dchag.config" holds.
-  Json::Object json() const {
-    Json::Object const inner{
-        {"embed", decoder.embed}, {"heads", decoder.heads}, {"depth", decoder.depth}, {"mlp_ratio", decoder.mlp_ratio}};
-    Json::Object json{{"task", "masked_autoencoder"},
-                      {"channels", channels},
-                      {"height", height},
-                      {"width", width},
-                      {"patch", patch},
-                      {"embed", embed},
-                      {"heads", heads},
-                      {"depth", depth},
-                      {"mlp_ratio", mlp_ratio},
-                      {"mask_ratio", mask_ratio},
-                      {"decoder", inner}};
-    detail::add_channels(json, "channel_list", channel_list);
+  Json json() const {
+    Json json{{"task", "masked_autoencoder"},
+              {"channels", channels},
+              {"height", height},
+              {"width", width},
+              {"patch", patch},
+              {"embed", embed},
+              {"heads", heads},
+              {"depth", depth},
+              {"mlp_ratio", mlp_ratio},
+              {"mask_ratio", mask_ratio},
+              {"decoder",
+               {{"embed", decoder.embed},
+                {"heads", decoder.heads},
+                {"depth", decoder.depth},
+                {"mlp_ratio", decoder.mlp_ratio}}}};
+    if (!channel_list.empty()) json["channel_list"] = channels_json(channel_list);
     return json;
   }
   /// Throws Error where a field is absent or of the wrong kind; other fields are passed over.
   static MaskedAutoencoderConfig from(Json const& json) {
-    auto const size = [](Json const& owner, char const* field) { return owner.get<Index>(field); };
-    auto const number = [](Json const& owner, char const* field) { return owner.get<double>(field); };
-    Json const& inner = json.at("decoder");
+    auto const size = [](Json const& owner, char const* field) { return json_get<Index>(owner, field); };
+    auto const number = [](Json const& owner, char const* field) { return json_get<double>(owner, field); };
+    Json const& inner = json_at(json, "decoder");
     return {size(json, "channels"),
             size(json, "height"),
             size(json, "width"),
@@ -114,7 +116,7 @@ class MaskedAutoencoder {
             grid().locations(), " locations: use a larger ratio or a smaller patch");
     check_channel_list("channel_list", config.channel_list, config.channels);
     front_end_.name_channels(detail::names_of(config.channel_list));
-    detail::check_same_model(mesh, config_json(), options);
+    detail::check_same_model(mesh, detail::configuration<typename Set::Tree>(config_), options);
     shard<typename Set::Parallel::Shard>(parameters_, mesh_);
     if (!options.storage) {
       parameters_.plan();
@@ -127,11 +129,7 @@ class MaskedAutoencoder {
   MaskedAutoencoder(MaskedAutoencoder const&) = delete;
 
   Config const& config() const { return config_; }
-  std::string config_json() const {
-    Json::Object json = config_.json();
-    json.emplace_back("tree", detail::tree_json<typename Set::Tree>());
-    return Json(std::move(json)).dump();
-  }
+  std::string config_json() const { return dump_json(detail::configuration<typename Set::Tree>(config_)); }
   Parameters<Scalar, Space>& parameters() { return parameters_; }
   Mesh const& mesh() const { return mesh_; }
   channels::PatchGrid grid() const { return {config_.channels, config_.height, config_.width, config_.patch}; }

@@ -52,33 +52,35 @@ namespace detail {
 /// [{"unit": name, "groups": G}, ...] of a tree.
 template <class TreePolicy>
 Json tree_json() {
-  Json::Array levels;
+  Json levels = Json::array();
   [&]<class... Level>(std::type_identity<std::tuple<Level...>>) {
-    (levels.push_back(Json::Object{{"unit", Level::name}, {"groups", Level::groups}}), ...);
+    (levels.push_back({{"unit", Level::name}, {"groups", Level::groups}}), ...);
   }(std::type_identity<typename TreePolicy::levels>());
   return levels;
 }
 
-/// Adds an array of numbers, where there are any.
-inline void add_numbers(Json::Object& fields, char const* name, std::vector<double> const& numbers) {
-  if (numbers.empty()) return;
-  fields.emplace_back(name, Json::Array(numbers.begin(), numbers.end()));
+/// What a checkpoint's "dchag.config" holds.
+template <class TreePolicy, class Config>
+Json configuration(Config const& config) {
+  Json json = config.json();
+  json["tree"] = tree_json<TreePolicy>();
+  return json;
 }
-/// What add_numbers() added: none where the field is absent. Throws Error where it is no array of numbers.
+
+/// None where the field is absent. Throws Error where it is no array of numbers.
 inline std::vector<double> numbers_of(Json const& json, char const* name) {
   std::vector<double> numbers;
-  if (Json const* const field = json.find(name); field != nullptr)
-    for (Json const& value : field->array(name)) numbers.push_back(value.to<double>(name));
+  if (Json const* const field = json_find(json, name); field != nullptr)
+    for (Json const& value : json_array(*field, name)) numbers.push_back(json_to<double>(value, name));
   return numbers;
 }
 
 /// Throws on every rank of the mesh where they build a model of different configurations, seeds or costs of channels,
 /// naming the field. All ranks call it.
-inline void check_same_model(Mesh const& mesh, std::string const& config_json, BuildOptions const& options) {
+inline void check_same_model(Mesh const& mesh, Json const& config, BuildOptions const& options) {
   if (mesh.world().size() == 1) return;
   std::vector<ConfigurationField> fields{{"seed", options.seed}, {"storage", options.storage}};
-  Json const config = Json::parse(config_json, "configuration of the model");
-  for (auto const& [name, value] : config.object("configuration")) fields.emplace_back(name, value.dump());
+  for (auto const& [name, value] : json_object(config, "configuration")) fields.emplace_back(name, dump_json(value));
   for (std::size_t c = 0; c < options.channel_costs.size(); ++c)
     fields.emplace_back("channel_costs[" + std::to_string(c) + "]", options.channel_costs[c]);
   check_same(mesh.world(), "model", fields);
@@ -104,11 +106,6 @@ inline std::vector<std::string> names_of(std::vector<Channel> const& list) {
   std::vector<std::string> names;
   for (Channel const& channel : list) names.push_back(channel.name);
   return names;
-}
-
-/// Adds a field of channels, unless they have no names.
-inline void add_channels(Json::Object& json, char const* field, std::vector<Channel> const& list) {
-  if (!list.empty()) json.emplace_back(field, channels_json(list));
 }
 
 /// Throws unless `present` is [batch, channels] or says nothing.

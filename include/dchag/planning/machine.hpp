@@ -78,39 +78,39 @@ struct Machine {
   }
 
   Json json() const {
-    Json::Object fields{{"name", name}, {"source", source}};
-    for (Figure const& figure : figures()) fields.emplace_back(figure.name, this->*figure.field / figure.unit);
+    Json fields{{"name", name}, {"source", source}};
+    for (Figure const& figure : figures()) fields[figure.name] = this->*figure.field / figure.unit;
     for (auto const& [prefix, link] : {std::pair("node", &node), {"network", &network}}) {
-      fields.emplace_back(std::string(prefix) + "_latency_us", link->latency * 1e6);
-      fields.emplace_back(std::string(prefix) + "_gb_s", link->bandwidth / 1e9);
+      fields[std::string(prefix) + "_latency_us"] = link->latency * 1e6;
+      fields[std::string(prefix) + "_gb_s"] = link->bandwidth / 1e9;
     }
-    fields.emplace_back("ranks_a_node", ranks_a_node);
-    fields.emplace_back("nodes", nodes);
-    fields.emplace_back("device", device);
-    fields.emplace_back("overlaps", overlaps);
+    fields["ranks_a_node"] = ranks_a_node;
+    fields["nodes"] = nodes;
+    fields["device"] = device;
+    fields["overlaps"] = overlaps;
     return fields;
   }
 
   /// Throws where a field is missing, unknown, of the wrong kind, or of a value that makes no sense.
   static Machine from(Json const& json) {
     Machine machine;
-    machine.name = json.get<std::string>("name");
-    machine.source = json.get<std::string>("source", "");
+    machine.name = json_get<std::string>(json, "name");
+    machine.source = json_get<std::string>(json, "source", "");
     for (Figure const& figure : figures()) {
-      double const value = figure.needed ? json.get<double>(figure.name) : json.get<double>(figure.name, 0);
+      double const value = figure.needed ? json_get<double>(json, figure.name) : json_get<double>(json, figure.name, 0);
       machine.*figure.field = value * figure.unit;
     }
     for (auto const& [prefix, link] : {std::pair("node", &machine.node), {"network", &machine.network}}) {
-      link->latency = json.get<double>(std::string(prefix) + "_latency_us") * 1e-6;
-      link->bandwidth = json.get<double>(std::string(prefix) + "_gb_s") * 1e9;
+      link->latency = json_get<double>(json, std::string(prefix) + "_latency_us") * 1e-6;
+      link->bandwidth = json_get<double>(json, std::string(prefix) + "_gb_s") * 1e9;
     }
-    machine.ranks_a_node = json.get<int>("ranks_a_node");
-    machine.nodes = json.get<int>("nodes", 0);
-    machine.device = json.get<bool>("device", true);
-    machine.overlaps = json.get<bool>("overlaps", true);
+    machine.ranks_a_node = json_get<int>(json, "ranks_a_node");
+    machine.nodes = json_get<int>(json, "nodes", 0);
+    machine.device = json_get<bool>(json, "device", true);
+    machine.overlaps = json_get<bool>(json, "overlaps", true);
     Json const known = machine.json();
-    for (auto const& [field, value] : json.object("machine"))
-      require(known.find(field) != nullptr, "machine ", machine.name, ": field \"", field,
+    for (auto const& [field, value] : json_object(json, "machine"))
+      require(json_find(known, field) != nullptr, "machine ", machine.name, ": field \"", field,
               "\" is none of a machine's: leave it out, or write a comment into source");
     machine.check();
     return machine;
@@ -140,8 +140,8 @@ struct Machine {
 /// The machines that the library knows by name.
 inline std::vector<Machine> known_machines() {
   std::vector<Machine> machines;
-  Json const all = Json::parse(detail::known_machines, "known machines");
-  for (Json const& one : all.array("known machines")) machines.push_back(Machine::from(one));
+  Json const all = parse_json(detail::known_machines, "known machines");
+  for (Json const& one : json_array(all, "known machines")) machines.push_back(Machine::from(one));
   return machines;
 }
 
@@ -162,7 +162,7 @@ inline Machine read_machine(std::filesystem::path const& path) {
   require(file.good(), path.string(), ": cannot be read: give the path of a machine's JSON file");
   std::string const text(std::istreambuf_iterator<char>(file), {});
   try {
-    return Machine::from(Json::parse(text, "machine"));
+    return Machine::from(parse_json(text, "machine"));
   } catch (Error const& error) {
     fail(path.string(), ": ", error.what());
   }

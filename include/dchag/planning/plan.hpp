@@ -72,38 +72,38 @@ struct Plan {
 
 /// The plan as JSON, totals included and the items of the work left out.
 inline Json to_json(Plan const& plan) {
-  auto const bytes = [](std::size_t value) { return static_cast<Index>(value); };
   PlannedMemory const& memory = plan.memory;
-  Json::Array axes;
+  Json axes = Json::array();
   for (AxisTraffic const& axis : plan.traffic) {
-    Json::Object verbs;
+    Json verbs = Json::object();
     axis.traffic.each([&](char const* name, Traffic::Verb const& verb) {
-      if (verb.calls > 0) verbs.emplace_back(name, Json::Object{{"calls", verb.calls}, {"bytes", verb.bytes}});
+      if (verb.calls > 0) verbs[name] = {{"calls", verb.calls}, {"bytes", verb.bytes}};
     });
-    axes.push_back(Json::Object{{"axis", axis.group.axis},
-                                {"ranks", axis.group.count},
-                                {"stride", axis.group.stride},
-                                {"sent", std::move(verbs)}});
+    axes.push_back({{"axis", axis.group.axis},
+                    {"ranks", axis.group.count},
+                    {"stride", axis.group.stride},
+                    {"sent", std::move(verbs)}});
   }
-  return Json::Object{{"ranks", plan.ranks},
-                      {"rank", plan.rank},
-                      {"model", plan.shape.model},
-                      {"shard", plan.shape.shard},
-                      {"data", plan.data},
-                      {"images", plan.images()},
-                      {"parameters", plan.elements},
-                      {"memory", Json::Object{{"parameters", bytes(memory.parameters)},
-                                              {"gradients", bytes(memory.gradients)},
-                                              {"optimizer", bytes(memory.optimizer)},
-                                              {"communication", bytes(memory.communication)},
-                                              {"activations", bytes(memory.activations)},
-                                              {"workspace", bytes(memory.workspace)},
-                                              {"input", bytes(memory.input)},
-                                              {"total", bytes(memory.total())}}},
-                      {"traffic", std::move(axes)},
-                      {"product_multiply_adds", plan.product_multiply_adds()},
-                      {"loop_multiply_adds", plan.loop_multiply_adds()},
-                      {"loop_bytes", plan.loop_bytes()}};
+  return {{"ranks", plan.ranks},
+          {"rank", plan.rank},
+          {"model", plan.shape.model},
+          {"shard", plan.shape.shard},
+          {"data", plan.data},
+          {"images", plan.images()},
+          {"parameters", plan.elements},
+          {"memory",
+           {{"parameters", memory.parameters},
+            {"gradients", memory.gradients},
+            {"optimizer", memory.optimizer},
+            {"communication", memory.communication},
+            {"activations", memory.activations},
+            {"workspace", memory.workspace},
+            {"input", memory.input},
+            {"total", memory.total()}}},
+          {"traffic", std::move(axes)},
+          {"product_multiply_adds", plan.product_multiply_adds()},
+          {"loop_multiply_adds", plan.loop_multiply_adds()},
+          {"loop_bytes", plan.loop_bytes()}};
 }
 
 /// Plans a step of a model that was built without storage on a planned mesh (or on one rank), by running the step over

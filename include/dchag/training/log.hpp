@@ -28,19 +28,18 @@ class JsonLog {
 
   /// Members that are not finite numbers are written as null. Throws where the system refuses (full disk).
   void operator()(StepReport const& report) {
-    write(Json()
-              .set("step", report.step)
-              .set("total", report.total)
-              .set("loss", number(report.loss))
-              .set("learning_rate", number(report.learning_rate))
-              .set("gradient_norm", number(report.gradient_norm))
-              .set("seconds", number(report.seconds))
-              .set("samples_per_second", number(report.samples_per_second)));
+    write({{"step", report.step},
+           {"total", report.total},
+           {"loss", number(report.loss)},
+           {"learning_rate", number(report.learning_rate)},
+           {"gradient_norm", number(report.gradient_norm)},
+           {"seconds", number(report.seconds)},
+           {"samples_per_second", number(report.samples_per_second)}});
   }
 
   /// A line of one's own: an evaluation, a configuration.
   void write(Json const& line) {
-    file_ << line.dump() << '\n' << std::flush;
+    file_ << dump_json(line) << '\n' << std::flush;
     require(file_.good(), path_.string(), ": a line of the log cannot be written: is the disk full?");
   }
 

@@ -6,7 +6,6 @@
 #include <dchag/core/error.hpp>
 #include <dchag/io/detail/input_file.hpp>
 #include <dchag/io/detail/netcdf_classic.hpp>
-#include <dchag/io/json.hpp>
 #include <filesystem>
 #include <optional>
 #include <string>

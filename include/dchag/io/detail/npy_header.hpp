@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <dchag/core/error.hpp>
 #include <dchag/io/dtype.hpp>
-#include <dchag/io/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>

@@ -14,7 +14,6 @@
 #include <dchag/core/error.hpp>
 #include <dchag/io/detail/gdal.hpp>
 #include <dchag/io/dtype.hpp>
-#include <dchag/io/json.hpp>
 #include <dchag/io/window.hpp>
 #include <optional>
 #include <span>

@@ -14,7 +14,6 @@
 #include <dchag/io/detail/gdal.hpp>
 #include <dchag/io/dtype.hpp>
 #include <dchag/io/georeference.hpp>
-#include <dchag/io/json.hpp>
 #include <filesystem>
 #include <limits>
 #include <string>

@@ -45,8 +45,8 @@ class SafetensorsHeaderReader {
 
   SafetensorsHeader read(std::string_view text) {
     require(text.starts_with('{'), source_, ": the header does not begin with '{'");
-    Json const root = Json::parse(text, source_ + ": header", {.depth = 3, .values = 10'000'000});
-    for (auto const& [name, value] : root.object("header")) {
+    Json const root = parse_json(text, source_ + ": header", {.depth = 3, .values = 10'000'000});
+    for (auto const& [name, value] : json_object(root, "header")) {
       if (name == "__metadata__") {
         read_metadata(value);
       } else {
@@ -65,22 +65,22 @@ class SafetensorsHeaderReader {
 
   void read_metadata(Json const& value) {
     require(value.is_object(), source_, ": __metadata__ is not an object");
-    for (auto const& [key, entry] : value.object("__metadata__")) {
+    for (auto const& [key, entry] : json_object(value, "__metadata__")) {
       require(entry.is_string(), source_, ": __metadata__ ", quoted(key), " is not a string");
-      header_.metadata.emplace(key, entry.to<std::string>(key));
+      header_.metadata.emplace(key, json_to<std::string>(entry, key));
     }
   }
 
   TensorInfo read_tensor(std::string const& name, Json const& value) const {
     if (!value.is_object()) refuse(name, "its entry is not an object");
-    for (auto const& member : value.object(name)) {
+    for (auto const& member : json_object(value, name)) {
       if (member.first != "dtype" && member.first != "shape" && member.first != "data_offsets") {
         refuse(name, "unknown field ", quoted(member.first));
       }
     }
-    Json const* dtype = value.find("dtype");
+    Json const* dtype = json_find(value, "dtype");
     if (dtype == nullptr || !dtype->is_string()) refuse(name, "dtype is missing or not a string");
-    auto const type_name = dtype->to<std::string>("dtype");
+    auto const type_name = json_to<std::string>(*dtype, "dtype");
     auto const type = dtype_named(type_name);
     if (!type) refuse(name, "unknown dtype ", quoted(type_name));
 
@@ -100,13 +100,13 @@ class SafetensorsHeaderReader {
   }
 
   std::vector<std::size_t> read_sizes(std::string const& name, Json const& value, char const* field) const {
-    Json const* items = value.find(field);
+    Json const* items = json_find(value, field);
     if (items == nullptr || !items->is_array()) refuse(name, field, " is missing or not an array");
     std::vector<std::size_t> sizes;
-    for (Json const& item : items->array(field)) {
-      auto const* size = item.integer();
-      if (size == nullptr || *size < 0) refuse(name, field, " holds something other than non-negative integers");
-      sizes.push_back(static_cast<std::size_t>(*size));
+    for (Json const& item : json_array(*items, field)) {
+      if (!item.is_number_integer() || json_to<std::int64_t>(item, field) < 0)
+        refuse(name, field, " holds something other than non-negative integers");
+      sizes.push_back(json_to<std::size_t>(item, field));
     }
     return sizes;
   }

@@ -15,17 +15,9 @@
 
 namespace dchag::detail {
 
-inline std::optional<double> number_of(Json const& value) {
-  if (value.integer() != nullptr) return static_cast<double>(*value.integer());
-  std::string const text =
-      value.is_null() || value.is_string() || value.is_array() || value.is_object() ? "" : value.dump();
-  if (text.empty() || text == "true" || text == "false") return {};
-  return value.to<double>("number");
-}
-
 /// Throws where the values differ, naming the first field that does.
 inline void compare(std::string const& source, std::string const& field, Json const* file, Json const* model) {
-  auto const text = [](Json const* value) { return value == nullptr ? std::string("absent") : value->dump(); };
+  auto const text = [](Json const* value) { return value == nullptr ? std::string("absent") : dump_json(*value); };
   auto const differ = [&] {
     fail(source, ": is of another configuration: ", field, " is ", text(file), " in the file and ", text(model),
          " in the model: build the model as the file says, or give another file");
@@ -33,22 +25,23 @@ inline void compare(std::string const& source, std::string const& field, Json co
   if (file == nullptr || model == nullptr) differ();
   std::string const prefix = field.empty() ? "" : field + ".";
   if (file->is_object() && model->is_object()) {
-    for (auto const& [name, member] : model->object(field)) compare(source, prefix + name, file->find(name), &member);
-    for (auto const& [name, member] : file->object(field))
-      if (model->find(name) == nullptr) compare(source, prefix + name, &member, nullptr);
+    for (auto const& [name, member] : json_object(*model, field))
+      compare(source, prefix + name, json_find(*file, name), &member);
+    for (auto const& [name, member] : json_object(*file, field))
+      if (json_find(*model, name) == nullptr) compare(source, prefix + name, &member, nullptr);
   } else if (file->is_array() && model->is_array()) {
-    auto const &left = file->array(field), &right = model->array(field);
+    auto const &left = json_array(*file, field), &right = json_array(*model, field);
     for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i)
       compare(source, field + "[" + std::to_string(i) + "]", i < left.size() ? &left[i] : nullptr,
               i < right.size() ? &right[i] : nullptr);
-  } else if (!(*file == *model) && (!number_of(*file) || number_of(*file) != number_of(*model))) {
+  } else if (!(*file == *model)) {
     differ();
   }
 }
 
 inline void check_configuration(std::string const& source, std::string const& file, std::string const& model) {
-  Json const theirs = Json::parse(file, source + ": metadata \"dchag.config\""),
-             ours = Json::parse(model, "configuration of the model");
+  Json const theirs = parse_json(file, source + ": metadata \"dchag.config\""),
+             ours = parse_json(model, "configuration of the model");
   compare(source, "", &theirs, &ours);
 }
 
