@@ -135,7 +135,7 @@ Link link_of(Context<Device> const& context, Communicator const& ranks) {
 }
 
 Machine calibrated(Communicator const& world, Options const& options) {
-  Workspace<Device> workspace(std::size_t{64} << 20);
+  Workspace<Device> workspace(std::size_t{128} << 20);
   Context<Device> const context(workspace);
   Stopwatch const watch(world);
   MPI_Comm shared = MPI_COMM_NULL;
@@ -151,6 +151,8 @@ Machine calibrated(Communicator const& world, Options const& options) {
   machine.memory = (options.memory > 0 ? options.memory * 1024 * 1024 * 1024 : host / node.size());
   machine.float_rate = product_rate<float>(context, watch);
   machine.double_rate = product_rate<double>(context, watch);
+  // Rounding included; hosts have no products of bfloat16.
+  if (!on_host<Device>) machine.bfloat16_rate = product_rate<float>(context.with(Products::bfloat16), watch);
   machine.loop_rate = loop_rate(context, watch);
   double const mebibyte = 1024 * 1024;
   machine.bandwidth = triad_rate(context, watch, 256 * mebibyte);

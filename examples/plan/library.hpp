@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <dchag/planning/search.hpp>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,8 +32,8 @@ class LibraryPlans {
     std::string const key = dchag::dump_json(dchag::Json::array_t{keyed.json(), axes.model, axes.shard});
     auto const [place, fresh] = made_.try_emplace(key);
     if (fresh) {
-      auto all = candidates(s, in_float);
-      if (has_mixed()) std::ranges::move(candidates(s, in_mixed), std::back_inserter(all));
+      auto all = candidates(s, few_, in_float);
+      if (has_mixed()) std::ranges::move(candidates(s, few_, in_mixed), std::back_inserter(all));
       dchag::SearchOptions options{.ranks = {ranks}, .images = s.batch, .each_replica = true};
       options.shape = shape;
       place->second = dchag::search(all, machine_, options);
@@ -44,7 +45,7 @@ class LibraryPlans {
   dchag::SearchResult fewest(Scenario const& s, std::string_view precision) const {
     dchag::SearchOptions options{.goal = dchag::Goal::fewest, .ranks = {}, .images = s.batch, .each_replica = true};
     for (int ranks = 1; ranks <= 1024; ranks *= 2) options.ranks.push_back(ranks);
-    return dchag::search(candidates(s, precision), machine_, options);
+    return dchag::search(candidates(s, few_, precision), machine_, options);
   }
 
   /// What a choice takes, with the parts of a plan of its first rank.
@@ -59,7 +60,7 @@ class LibraryPlans {
                                   {"communication", time.communication}, {"without_overlap", time.without_overlap},
                                   {"with_overlap", time.with_overlap},   {"waiting", way.seconds - time.step}};
     way.parts = dchag::Json::object_t{{"seconds", std::move(seconds)}};
-    for (dchag::Candidate const& candidate : candidates(s, precision_of(choice)))
+    for (dchag::Candidate const& candidate : candidates(s, few_, precision_of(choice)))
       if (candidate.label == choice.label && choice.memory.total() > 0)
         way.parts["plan"] = to_json(candidate.plan(dchag::Mesh::planned(choice.ranks, choice.shape), choice.step));
     return way;
@@ -70,10 +71,6 @@ class LibraryPlans {
   }
 
  private:
-  std::vector<dchag::Candidate> candidates(Scenario const& s, std::string_view precision) const {
-    return precision == in_mixed ? mixed_candidates(s, few_) : float_candidates(s, few_);
-  }
-
   /// Ranks wait for the slowest node as the authors' do: no code escapes that.
   double waiting(int ranks) const {
     dchag::PublishedMachine const theirs;
