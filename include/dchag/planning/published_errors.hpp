@@ -29,7 +29,7 @@ class RelativeErrors {
   /// "28 runs: median 0.1%, worst 1.0% (D-CHAG C, D 2048, C 1024, TP 8, units 8)".
   std::string text() const {
     if (count() == 0) return "no run";
-    auto const& [error, run] = sorted().back();
+    auto const [error, run] = sorted().back();
     char line[200];
     std::snprintf(
         line, sizeof(line), "%3zu runs: median %4.1f%%, worst %5.1f%% (%s, D %lld, C %lld, TP %lld, units %lld)",
