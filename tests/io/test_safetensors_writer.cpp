@@ -41,7 +41,7 @@ TEST_CASE("a writer refuses what does not fit its announcement, and leaves the o
   CHECK(holds(announce({{"w", Dtype::F32, {2}}, {"w", Dtype::F32, {2}}}), "is announced twice"));
   CHECK(holds(announce({{"", Dtype::F32, {2}}}), "no tensor can have this name"));
   CHECK(holds(announce({{"__metadata__", Dtype::F32, {2}}}), "no tensor can have this name"));
-  CHECK(holds(announce({{"\xFF", Dtype::F32, {2}}}), "is not UTF-8"));
+  CHECK(holds(announce({{"\xFF", Dtype::F32, {2}}}), "invalid UTF-8"));
   std::size_t const huge = std::size_t{1} << 62;
   CHECK(holds(announce({{"w", Dtype::F32, {huge}}}), "exceeds the size of a file"));
   CHECK(holds(announce({{"w", Dtype::U8, {huge}}, {"v", Dtype::U8, {huge}}}), "exceeds the size of a file"));
