@@ -58,8 +58,8 @@ inline std::string dump_json(Json const& json) {
   detail::check_numbers(json);
   try {
     return json.dump();
-  } catch (Json::exception const& error) {
-    fail("JSON: ", error.what());
+  } catch (Json::type_error const& error) {
+    fail("JSON: a string is not UTF-8: ", error.what());
   }
 }
 

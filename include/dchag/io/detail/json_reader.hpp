@@ -7,8 +7,12 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
+
+// clang 15 crashes on the members of nlohmann::json, compiled for a HIP device, unless it has been asked this before.
+static_assert(!std::is_copy_assignable_v<std::pair<std::string const, nlohmann::json>>);
 
 namespace dchag {
 
