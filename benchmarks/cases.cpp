@@ -32,27 +32,6 @@ struct FrontEndCase {
   std::size_t passing_bytes() const { return run.workspace_bytes() + run.image_bytes(); }
 };
 
-ForecasterConfig forecast(Index channels) {
-  ForecasterConfig config;
-  config.channels = channels;
-  config.out_channels = 3;
-  config.height = 32;
-  config.width = 64;
-  config.patch = 2;
-  config.embed = 512;
-  config.heads = 8;
-  config.depth = 8;
-  return config;
-}
-
-/// The model of benchmark_strategies.
-ForecasterConfig small_forecast(Index channels) {
-  ForecasterConfig config = forecast(channels);
-  config.embed = 256;
-  config.depth = 2;
-  return config;
-}
-
 MaskedAutoencoderConfig autoencoder() {
   MaskedAutoencoderConfig config;
   config.channels = 200;

@@ -32,19 +32,6 @@ template <class PartitionPolicy, class TreePolicy, class JoinPolicy, class Evalu
 using Model = Forecaster<Partition<PartitionPolicy>, TreePolicy, Join<JoinPolicy>, Evaluate<Evaluation>,
                          Parallel<Tensor>, Space<Device>>;
 
-ForecasterConfig config_of(Options const& options, Index channels) {
-  ForecasterConfig config;
-  config.channels = channels;
-  config.out_channels = 3;
-  config.height = 32;
-  config.width = 64;
-  config.patch = 2;
-  config.embed = options.embed;
-  config.heads = 8;
-  config.depth = 2;
-  return config;
-}
-
 /// Median seconds of a step of the slowest rank.
 template <class M>
 double measured_seconds(Mesh const& mesh, ForecasterConfig const& config, int turns) {
@@ -61,7 +48,8 @@ double measured_seconds(Mesh const& mesh, ForecasterConfig const& config, int tu
 /// Answers planned over measured.
 template <class M>
 double compare(char const* name, Mesh const& mesh, Machine const& machine, Options const& options, Index channels) {
-  auto const config = config_of(options, channels);
+  ForecasterConfig config = benchmarks::small_forecast(channels);
+  config.embed = options.embed;
   int const ranks = mesh.world().size();
   PlannedTime const time = planned_time(plan<M>(Mesh::planned(ranks, {.model = ranks}), config), machine);
   double const measured = measured_seconds<M>(mesh, config, options.turns);

@@ -9,6 +9,28 @@
 
 namespace dchag::benchmarks {
 
+/// Weather on a grid of 5.625 degrees: three fields from so many channels.
+inline ForecasterConfig forecast(Index channels) {
+  ForecasterConfig config;
+  config.channels = channels;
+  config.out_channels = 3;
+  config.height = 32;
+  config.width = 64;
+  config.patch = 2;
+  config.embed = 512;
+  config.heads = 8;
+  config.depth = 8;
+  return config;
+}
+
+/// A smaller one, which several ranks share: benchmark_strategies has the same.
+inline ForecasterConfig small_forecast(Index channels) {
+  ForecasterConfig config = forecast(channels);
+  config.embed = 256;
+  config.depth = 2;
+  return config;
+}
+
 /// Steps of training a Forecaster on one image. All ranks of the mesh build it and call step() together.
 template <class Model>
 class ForecastRun {
