@@ -1,18 +1,21 @@
 // The time of a step as planned against the time measured, of the strategies and the sizes of
-// benchmarks/strategies.cpp:
+// benchmarks/strategies.cpp. The same ranks calibrate the machine before each turn:
 //
-//     OMP_NUM_THREADS=1 mpirun -n 2 benchmark_calibrate --nodes 1 --output machine.json
-//     OMP_NUM_THREADS=1 mpirun -n 2 benchmark_prediction --machine machine.json
+//     OMP_NUM_THREADS=1 mpirun -n 2 benchmark_prediction
 //
-// Prints a line a strategy, and the largest error.
+// Prints a line a strategy, medians of the turns, and the least and the largest of the ratios.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <dchag/dchag.hpp>
 #include <dchag/planning/time.hpp>
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "calibration.hpp"
 #include "command_line.hpp"
 #include "training_run.hpp"
 
@@ -22,7 +25,6 @@ using namespace dchag;
 using benchmarks::Device;
 
 struct Options {
-  std::string machine;
   std::vector<Index> channels{80, 500};
   Index embed = 256;
   int turns = 5;
@@ -32,58 +34,88 @@ template <class PartitionPolicy, class TreePolicy, class JoinPolicy, class Evalu
 using Model = Forecaster<Partition<PartitionPolicy>, TreePolicy, Join<JoinPolicy>, Evaluate<Evaluation>,
                          Parallel<Tensor>, Space<Device>>;
 
-/// Median seconds of a step of the slowest rank.
-template <class M>
-double measured_seconds(Mesh const& mesh, ForecasterConfig const& config, int turns) {
-  benchmarks::ForecastRun<M> run(mesh, config);
-  std::vector<double> seconds;
-  for (int turn = 0; turn < turns; ++turn) {
-    mesh.world().barrier();
-    run.step();
-    seconds.push_back(mesh.world().all_reduce(run.seconds(), Reduction::max));
+/// A strategy in storage, its plan, and what each turn planned and measured, in seconds.
+struct Candidate {
+  std::string name;
+  Plan plan;
+  std::function<double()> step;  // of the slowest rank; all ranks call it
+  std::vector<PlannedTime> planned;
+  std::vector<double> measured;
+
+  void take_turn(Machine const& machine) {
+    planned.push_back(planned_time(plan, machine));
+    measured.push_back(step());
   }
-  return benchmarks::median(seconds);
-}
+  /// Of planned over measured in each turn.
+  double ratio() const {
+    std::vector<double> ratios;
+    for (std::size_t turn = 0; turn < measured.size(); ++turn) ratios.push_back(planned[turn].step / measured[turn]);
+    return benchmarks::median(ratios);
+  }
+  double planned_milliseconds(double PlannedTime::*part) const {
+    std::vector<double> all;
+    for (PlannedTime const& one : planned) all.push_back(1e3 * (one.*part));
+    return benchmarks::median(all);
+  }
+};
 
-/// Answers planned over measured.
 template <class M>
-double compare(char const* name, Mesh const& mesh, Machine const& machine, Options const& options, Index channels) {
-  ForecasterConfig config = benchmarks::small_forecast(channels);
-  config.embed = options.embed;
+Candidate candidate(char const* name, Mesh const& mesh, ForecasterConfig const& config) {
   int const ranks = mesh.world().size();
-  PlannedTime const time = planned_time(plan<M>(Mesh::planned(ranks, {.model = ranks}), config), machine);
-  double const measured = measured_seconds<M>(mesh, config, options.turns);
-  if (mesh.world().rank() == 0)
-    std::printf("%-25s %4lld | %8.1f = %8.1f + %8.1f + %8.1f | %8.1f | %5.2f\n", name, static_cast<long long>(channels),
-                1e3 * time.step, 1e3 * time.products, 1e3 * time.loops, 1e3 * time.communication, 1e3 * measured,
-                time.step / measured);
-  std::fflush(stdout);
-  return time.step / measured;
+  auto const run = std::make_shared<benchmarks::ForecastRun<M>>(mesh, config);
+  auto const step = [run, world = mesh.world()] {
+    world.barrier();
+    run->step();
+    return world.all_reduce(run->seconds(), Reduction::max);
+  };
+  return {name, plan<M>(Mesh::planned(ranks, {.model = ranks}), config), step, {}, {}};
 }
 
+/// Units of a first level are as many as ranks.
 template <Index ranks>
-void compare_all(Mesh const& mesh, Machine const& machine, Options const& options) {
+std::vector<Candidate> candidates(Mesh const& mesh, ForecasterConfig const& config) {
   using Flat = Tree<CrossAttention<1>>;
   using TreeL = Tree<Linear<ranks>, CrossAttention<1>>;
   using TreeC = Tree<CrossAttention<ranks>, CrossAttention<1>>;
-  if (mesh.world().rank() == 0)
+  return {candidate<Model<Everywhere, Flat, Auto, Materialized>>("plain tensor parallelism", mesh, config),
+          candidate<Model<Contiguous, TreeL, Gather, Materialized>>("D-CHAG L as published", mesh, config),
+          candidate<Model<Contiguous, TreeC, Gather, Materialized>>("D-CHAG C as published", mesh, config),
+          candidate<Model<Contiguous, Flat, Merge, Auto>>("flat, merged", mesh, config),
+          candidate<Model<Contiguous, TreeL, Auto, Auto>>("tree of L, Auto", mesh, config),
+          candidate<Model<Contiguous, TreeC, Auto, Auto>>("tree of C, Auto", mesh, config)};
+}
+
+void print(Candidate const& one, Index channels) {
+  std::printf("%-25s %4lld | %8.1f = %8.1f + %8.1f + %8.1f | %8.1f | %5.2f\n", one.name.c_str(),
+              static_cast<long long>(channels), one.planned_milliseconds(&PlannedTime::step),
+              one.planned_milliseconds(&PlannedTime::products), one.planned_milliseconds(&PlannedTime::loops),
+              one.planned_milliseconds(&PlannedTime::communication), 1e3 * benchmarks::median(one.measured),
+              one.ratio());
+  std::fflush(stdout);
+}
+
+template <Index ranks>
+void compare(Mesh const& mesh, Options const& options) {
+  bool const speaks = mesh.world().rank() == 0;
+  if (speaks)
     std::printf("%lld ranks, D = %lld\n%-30s | planned ms = products + loops + communication | measured | ratio\n",
                 static_cast<long long>(ranks), static_cast<long long>(options.embed), "strategy, channels");
   std::vector<double> ratios;
-  for (Index const c : options.channels) {
-    auto const add = [&]<class M>(std::type_identity<M>, char const* name) {
-      ratios.push_back(compare<M>(name, mesh, machine, options, c));
-    };
-    add(std::type_identity<Model<Everywhere, Flat, Auto, Materialized>>(), "plain tensor parallelism");
-    add(std::type_identity<Model<Contiguous, TreeL, Gather, Materialized>>(), "D-CHAG L as published");
-    add(std::type_identity<Model<Contiguous, TreeC, Gather, Materialized>>(), "D-CHAG C as published");
-    add(std::type_identity<Model<Contiguous, Flat, Merge, Auto>>(), "flat, merged");
-    add(std::type_identity<Model<Contiguous, TreeL, Auto, Auto>>(), "tree of L, Auto");
-    add(std::type_identity<Model<Contiguous, TreeC, Auto, Auto>>(), "tree of C, Auto");
+  for (Index const channels : options.channels) {
+    ForecasterConfig config = benchmarks::small_forecast(channels);
+    config.embed = options.embed;
+    std::vector<Candidate> all = candidates<ranks>(mesh, config);
+    for (int turn = 0; turn < options.turns; ++turn) {
+      Machine const machine = benchmarks::calibrated(mesh.world());
+      for (Candidate& one : all) one.take_turn(machine);
+    }
+    for (Candidate const& one : all) {
+      ratios.push_back(one.ratio());
+      if (speaks) print(one, channels);
+    }
   }
-  if (mesh.world().rank() != 0) return;
   auto const [least, most] = std::minmax_element(ratios.begin(), ratios.end());
-  std::printf("planned over measured: %.2f to %.2f\n", *least, *most);
+  if (speaks) std::printf("planned over measured: %.2f to %.2f\n", *least, *most);
 }
 
 }  // namespace
@@ -93,28 +125,26 @@ int main(int argc, char** argv) {
   return benchmarks::main_of(
       "The planned time of steps against the measured one, on 1, 2, 4 or 8 ranks", argc, argv,
       [&](CLI::App& app) {
-        app.add_option("--machine", options.machine, "JSON of this machine, by benchmark_calibrate")->required();
         app.add_option("--channels", options.channels, "of an image")->check(benchmarks::at_least(1));
         app.add_option("--embed", options.embed, "features of a token")->check(benchmarks::at_least(1));
-        app.add_option("--turns", options.turns, "steps of each strategy that are timed")
+        app.add_option("--turns", options.turns, "calibrations, each followed by a step of every strategy")
             ->check(benchmarks::at_least(1));
       },
       [&](Environment& environment) {
         int const ranks = environment.world().size();
-        Machine const machine = read_machine(options.machine);
         Mesh const mesh(environment.world(), {.model = ranks});
         switch (ranks) {
           case 1:
-            compare_all<1>(mesh, machine, options);
+            compare<1>(mesh, options);
             break;
           case 2:
-            compare_all<2>(mesh, machine, options);
+            compare<2>(mesh, options);
             break;
           case 4:
-            compare_all<4>(mesh, machine, options);
+            compare<4>(mesh, options);
             break;
           case 8:
-            compare_all<8>(mesh, machine, options);
+            compare<8>(mesh, options);
             break;
           default:
             fail("prediction: the job has ", ranks, " ranks: start it with mpirun -n 1, 2, 4 or 8");

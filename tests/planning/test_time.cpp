@@ -34,13 +34,11 @@ Plan plan_of(int ranks, Tell const& tell) {
 
 }  // namespace
 
-TEST_CASE("a product takes the longer of its operations and its operands, a loop alike, and each is started") {
+TEST_CASE("a device's product takes the longer of its operations and its operands, as loops do, and each is started") {
   Machine machine = slow_machine();
   machine.launch = 0.5;
   Plan const two = plan_of(1, [](Work& work) { work.product(2, 100, 1000, 100, 4); });  // 2 x 10^7 multiply-adds
   CHECK(planned_time(two, machine).products == doctest::Approx(2 * 0.5 + 20));          // a device starts each
-  machine.device = false;
-  CHECK(planned_time(two, machine).products == doctest::Approx(0.5 + 20));
   auto const thin = planned_time(plan_of(1, [](Work& work) { work.product(1, 1000, 1, 1000, 4); }), machine);
   CHECK(thin.products == doctest::Approx(0.5 + 4.008));
   auto const loops = planned_time(plan_of(1,
@@ -51,6 +49,32 @@ TEST_CASE("a product takes the longer of its operations and its operands, a loop
                                   machine);
   CHECK(loops.loops == doctest::Approx(1 + 3 + 5));
   CHECK(loops.step == doctest::Approx(9));
+}
+
+TEST_CASE("a host's products take their operations and their operands, and are started together") {
+  Machine machine = slow_machine();
+  machine.launch = 0.5;
+  machine.device = false;
+  Plan const two = plan_of(1, [](Work& work) { work.product(2, 100, 1000, 100, 4); });  // 1.68 x 10^6 bytes
+  CHECK(planned_time(two, machine).products == doctest::Approx(0.5 + 20 + 1.68));
+  machine.cache = 2e6;
+  machine.cache_bandwidth = 1e7;
+  CHECK(planned_time(two, machine).products == doctest::Approx(0.5 + 20 + 0.168));
+}
+
+TEST_CASE("a product has half its rate where the shortest of its sides is the half side, loops keep theirs") {
+  Machine machine = slow_machine();
+  machine.bandwidth = 1e9;
+  machine.half_side = 50;
+  auto const products = [&](Index rows, Index inner, Index columns) {
+    return planned_time(plan_of(1, [&](Work& work) { work.product(1, rows, inner, columns, 4); }), machine).products;
+  };
+  CHECK(products(50, 1000, 2000) == doctest::Approx(200));
+  CHECK(products(1000, 50, 2000) == doctest::Approx(200));
+  CHECK(products(1000, 2000, 50) == doctest::Approx(200));
+  CHECK(products(150, 1000, 1000) == doctest::Approx(200));
+  Plan const loop = plan_of(1, [](Work& work) { work.loop("a", {8, 5e6}); });
+  CHECK(planned_time(loop, machine).loops == doctest::Approx(5));
 }
 
 TEST_CASE("a product of operands rounded to bfloat16 goes at the rate of these, and nothing else does") {

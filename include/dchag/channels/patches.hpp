@@ -78,16 +78,19 @@ void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling
       KOKKOS_LAMBDA(Index item) {
         Index const first = item % blocks * lanes, begin = item / blocks * together;
         Index const end = Kokkos::min(channels, begin + together);
+        Index image[lanes], corner[lanes];
         for (int lane = 0; lane < lanes; ++lane) {
-          Index const image = places.image[first + lane];
-          T const* const corner = images + (image < 0 ? 0 : image) * channels * plane + places.corner[first + lane];
-          for (Index c = begin; c < end; ++c) {
-            bool const zero = image < 0 || absent(image, c);
-            T const* from = corner + c * plane;
-            T* to = patches + c * pixels * pitch + first + lane;
-            for (Index y = 0; y < p; ++y, from += width)
-              for (Index x = 0; x < p; ++x, to += pitch) *to = zero ? T{0} : from[x];
-          }
+          image[lane] = places.image[first + lane];
+          corner[lane] = image[lane] * channels * plane + places.corner[first + lane];
+        }
+        for (Index c = begin; c < end; ++c) {
+          T const* from[lanes];  // null: zeros
+          for (int lane = 0; lane < lanes; ++lane)
+            from[lane] = image[lane] < 0 || absent(image[lane], c) ? nullptr : images + corner[lane] + c * plane;
+          T* to = patches + c * pixels * pitch + first;
+          for (Index y = 0; y < p; ++y)
+            for (Index x = y * width; x < y * width + p; ++x, to += pitch)
+              for (int lane = 0; lane < lanes; ++lane) to[lane] = from[lane] == nullptr ? T{0} : from[lane][x];
         }
       },
       moves<T>(2 * channels * pixels * tiling.width));

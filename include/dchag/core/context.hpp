@@ -9,6 +9,26 @@
 
 namespace dchag {
 
+namespace detail {
+
+/// An item of Context::rows(): a row of a host, a step of a row of a device.
+template <class Space, class Body>
+struct RowSteps {
+  Index width, step;
+  Body body;
+
+  KOKKOS_FUNCTION void operator()(Index item) const {
+    if constexpr (on_host<Space>) {
+      for (Index n = 0; n < width; n += step) body(item, n);
+    } else {
+      Index const steps = width / step;
+      body(item / steps, item % steps * step);
+    }
+  }
+};
+
+}  // namespace detail
+
 /// Where a step runs: an execution space instance and the workspace. Every kernel of the library is started through it,
 /// so that a context whose workspace only measures runs the same code over sizes alone. Such a context may have a Work,
 /// which is told what would have been done.
@@ -45,6 +65,13 @@ class Context {
   void loop(char const* label, Index count, Body const& body, LoopCost const& cost = {}) const {
     if (tells(label, count, cost) || count == 0) return;
     Kokkos::parallel_for(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body);
+  }
+
+  /// body(row, n) for row in [0, rows) and n from 0 to below width by steps: on a host a thread takes whole rows, on a
+  /// device neighbours take the steps of a row.
+  template <class Body>
+  void rows(char const* label, Index rows, Index width, Index step, Body const& body, LoopCost const& cost = {}) const {
+    loop(label, rows * (on_host<Space> ? 1 : width / step), detail::RowSteps<Space, Body>{width, step, body}, cost);
   }
 
   /// body(i, sum&) for i in [0, count), the sum returned. Waits for the device. Zero where nothing runs.

@@ -81,9 +81,10 @@ KOKKOS_FORCEINLINE_FUNCTION T sum_lanes(L value, T const*) {
   if constexpr (sizeof(L) == sizeof(T)) {
     return value;
   } else {
-    T total = 0;
-    for (int lane = 0; lane < static_cast<int>(sizeof(L) / sizeof(T)); ++lane) total += value[lane];
-    return total;
+    using Half = Lanes<T, static_cast<int>(sizeof(L) / sizeof(T)) / 2>;
+    Half halves[2];
+    std::memcpy(halves, &value, sizeof(L));
+    return sum_lanes(static_cast<Half>(halves[0] + halves[1]), static_cast<T const*>(nullptr));
   }
 }
 

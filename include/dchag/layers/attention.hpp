@@ -154,6 +154,8 @@ class Attention {
               queries,      locations, head_size,    row_stride};
     }
     Index size() const { return rows * row_stride; }
+    /// Of the weights, which do not go through memory, of so many pairs.
+    LoopCost cost(Index pairs) const { return moves<T>(0, 20 * pairs * queries * locations); }
   };
   ThreadTiles thread_tiles(AttentionRows<T const> const& in) const {
     return {heads_, queries(), in.keys.rows / images(), head_size_};
@@ -172,19 +174,22 @@ class Attention {
     linalg::tell_products<T>(context, 2 * images() * heads_, queries(), head_size_, tiles.locations);
     Attention const attention = *this;
     Space const space = context.space();
-    context.loop("dchag::attention::attend", parts, [=](Index part) {
-      using linalg::Op;
-      T* const weights = all_weights + part * tiles.size();
-      for (Index item = items * part / parts; item < items * (part + 1) / parts; ++item) {
-        AttentionTile const tile = tiles.at(item / tiles.per_pair, item % tiles.per_pair);
-        Rows const block = tile.weights(weights).first;
-        linalg::thread_gemm(space, Op::none, Op::transpose, attention.score_scale(), tile.of_queries(in.queries).first,
-                            tile.of_keys(in.keys).first, T{0}, block);
-        each_row(tile, attention.softmax(tile, weights));
-        linalg::thread_gemm(space, Op::none, Op::none, T{1}, block, tile.of_keys(in.values).first, T{0},
-                            tile.of_queries(out).first);
-      }
-    });
+    context.loop(
+        "dchag::attention::attend", parts,
+        [=](Index part) {
+          using linalg::Op;
+          T* const weights = all_weights + part * tiles.size();
+          for (Index item = items * part / parts; item < items * (part + 1) / parts; ++item) {
+            AttentionTile const tile = tiles.at(item / tiles.per_pair, item % tiles.per_pair);
+            Rows const block = tile.weights(weights).first;
+            linalg::thread_gemm(space, Op::none, Op::transpose, attention.score_scale(),
+                                tile.of_queries(in.queries).first, tile.of_keys(in.keys).first, T{0}, block);
+            each_row(tile, attention.softmax(tile, weights));
+            linalg::thread_gemm(space, Op::none, Op::none, T{1}, block, tile.of_keys(in.values).first, T{0},
+                                tile.of_queries(out).first);
+          }
+        },
+        tiles.cost(images() * heads_));
   }
 
   /// A pair is one thread's, which adds up the gradients of its keys and values.
@@ -197,12 +202,15 @@ class Attention {
     linalg::tell_products<T>(context, 5 * pairs, queries(), head_size_, tiles.locations);
     Attention const attention = *this;
     Space const space = context.space();
-    context.loop("dchag::attention::backward", parts, [=](Index part) {
-      T *const weights = all_weights + 2 * part * tiles.size(), *const slopes = weights + tiles.size();
-      for (Index pair = pairs * part / parts; pair < pairs * (part + 1) / parts; ++pair)
-        for (Index i = 0; i < tiles.per_pair; ++i)
-          attention.backward_of_tile(space, tiles.at(pair, i), in, out, dout, gradient, weights, slopes);
-    });
+    context.loop(
+        "dchag::attention::backward", parts,
+        [=](Index part) {
+          T *const weights = all_weights + 2 * part * tiles.size(), *const slopes = weights + tiles.size();
+          for (Index pair = pairs * part / parts; pair < pairs * (part + 1) / parts; ++pair)
+            for (Index i = 0; i < tiles.per_pair; ++i)
+              attention.backward_of_tile(space, tiles.at(pair, i), in, out, dout, gradient, weights, slopes);
+        },
+        tiles.cost(pairs));
   }
   void backward_of_tile(Space const& space, AttentionTile const& tile, AttentionRows<T const> const& in, ConstRows out,
                         ConstRows dout, AttentionRows<T> const& gradient, T* weights, T* slopes) const {

@@ -9,6 +9,7 @@
 #include <dchag/core/pieces.hpp>
 #include <dchag/linalg/detail/bfloat16_blas.hpp>
 #include <dchag/linalg/matrix.hpp>
+#include <dchag/linalg/narrow_product.hpp>
 #include <dchag/linalg/rounded.hpp>
 #include <dchag/linalg/small_product.hpp>
 #include <limits>
@@ -57,6 +58,8 @@ void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Mat
   Index const inner = a_op == Op::none ? a.columns : a.rows;
   if constexpr (calls_host_blas<Space>) {
 #if defined(KOKKOSKERNELS_ENABLE_TPL_BLAS)
+    if (prefers_narrow_product<T>(a_op, b_op, c.rows, inner, c.columns))
+      return NarrowProduct<T>{inner, alpha, beta, a, b, c}();
     if constexpr (has_small_product)
       if (prefers_small_product<T>(c.rows, inner, c.columns)) return small_product<T>(a_op, b_op, alpha, a, b, beta, c);
     auto const narrow = [](Index value) { return static_cast<int>(std::max<Index>(value, 1)); };

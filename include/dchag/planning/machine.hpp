@@ -30,6 +30,8 @@ struct Machine {
   double memory = 0;         // bytes
   // Of products, multiply-adds a second, in float, double and bfloat16; zero: not known.
   double float_rate = 0, double_rate = 0, bfloat16_rate = 0;
+  // Of matrices with a side of s products run at s / (s + half_side) of these rates (Hockney and Jesshope, 1981).
+  double half_side = 0;
   double loop_rate = 0;        // multiply-adds a second of loops that are no products, in float
   double bandwidth = 0;        // bytes a second to and from memory
   double cache = 0;            // bytes of a rank's cache; zero: it makes no difference
@@ -60,6 +62,7 @@ struct Machine {
     positive("network_gb_s", network.bandwidth);
     for (auto const& [field, value] : {std::pair("double_gflops", double_rate),
                                        {"bfloat16_gflops", bfloat16_rate},
+                                       {"half_side", half_side},
                                        {"cache_mib", cache},
                                        {"cache_gb_s", cache_bandwidth},
                                        {"launch_us", launch},
@@ -123,12 +126,13 @@ struct Machine {
     double unit;
     bool needed = true;
   };
-  static std::array<Figure, 9> figures() {
+  static std::array<Figure, 10> figures() {
     constexpr double flops = 0.5e9;  // a multiply-add is two operations
     return {{{"memory_gib", &Machine::memory, 1024.0 * 1024 * 1024},
              {"float_gflops", &Machine::float_rate, flops},
              {"double_gflops", &Machine::double_rate, flops, false},
              {"bfloat16_gflops", &Machine::bfloat16_rate, flops, false},
+             {"half_side", &Machine::half_side, 1, false},
              {"loop_gflops", &Machine::loop_rate, flops},
              {"bandwidth_gb_s", &Machine::bandwidth, 1e9},
              {"cache_mib", &Machine::cache, 1024.0 * 1024, false},

@@ -48,23 +48,37 @@ inline double collective_seconds(Machine const& machine, std::string_view verb, 
   return cost.steps * machine.network.latency + cost.bytes / bandwidth;
 }
 
-inline double kernel_seconds(Machine const& machine, Plan const& plan, WorkItem const& item) {
+inline double loop_seconds(Machine const& machine, Plan const& plan, WorkItem const& item) {
   bool const cached = machine.cache > 0 && item.bytes <= machine.cache;
   double const moving = item.bytes / (cached ? machine.cache_bandwidth : machine.bandwidth);
-  double const wide = plan.scalar == 8 ? 2 : 1;
-  double const rate = item.kind == WorkItem::Kind::loop ? machine.loop_rate / wide
-                      : item.rounded                    ? machine.bfloat16_rate
-                      : plan.scalar == 8                ? machine.double_rate
-                                                        : machine.float_rate;
-  double const launches = machine.device ? static_cast<double>(item.launches) : 1;
-  return launches * machine.launch + std::max(moving, item.multiply_adds / rate);
+  double const rate = plan.scalar == 8 ? machine.loop_rate / 2 : machine.loop_rate;
+  return machine.launch + std::max(moving, item.multiply_adds / rate);
+}
+
+/// A device brings operands while it multiplies; a host's BLAS copies them first.
+inline double product_seconds(Machine const& machine, Plan const& plan, WorkItem const& item) {
+  double const side = static_cast<double>(std::min({item.rows, item.inner, item.columns}));
+  double const rate = item.rounded       ? machine.bfloat16_rate
+                      : plan.scalar == 8 ? machine.double_rate
+                                         : machine.float_rate;
+  double const multiplying = item.multiply_adds / rate * (1 + machine.half_side / side);
+  if (machine.device)
+    return static_cast<double>(item.launches) * machine.launch + std::max(item.bytes / machine.bandwidth, multiplying);
+  bool const cached = machine.cache > 0 && item.bytes <= machine.cache;
+  return machine.launch + item.bytes / (cached ? machine.cache_bandwidth : machine.bandwidth) + multiplying;
+}
+
+inline double kernel_seconds(Machine const& machine, Plan const& plan, WorkItem const& item) {
+  return item.kind == WorkItem::Kind::product ? product_seconds(machine, plan, item)
+                                              : loop_seconds(machine, plan, item);
 }
 
 }  // namespace detail
 
-/// The time of a planned step on a machine: each product at the rate of large ones or as fast as its operands arrive,
-/// each loop as fast as its operands arrive or at the rate of loops, each collective by bandwidth and latency of its
-/// link. Ranks that have to share a device take turns. Throws where the machine has no figure for the plan's numbers.
+/// The time of a planned step on a machine: each product at the rate of its shortest side, or as fast as its operands
+/// arrive, each loop as fast as its operands arrive or at the rate of loops, each collective by bandwidth and latency
+/// of its link. Ranks that have to share a device take turns. Throws where the machine has no figure for the plan's
+/// numbers.
 inline PlannedTime planned_time(Plan const& plan, Machine const& machine) {
   machine.check();
   require(plan.scalar != 8 || machine.double_rate > 0, "machine ", machine.name,

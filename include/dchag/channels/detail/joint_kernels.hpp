@@ -24,12 +24,12 @@ void pack_rows(Context<Space> const& context, Tiling const& tiling, Packed where
                bool back) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::pack_rows", count * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const row = item / blocks, n = item % blocks * lanes;
-        T *const one = tiled + row * pitch + n, *const other = packed + where.at(row, n);
+  Index const pitch = tiling.pitch, pieces = tiling.width / where.block;
+  context.rows(
+      "dchag::channels::pack_rows", count * pieces, where.block, lanes,
+      KOKKOS_LAMBDA(Index of_piece, Index n) {
+        Index const row = of_piece / pieces, column = of_piece % pieces * where.block;
+        T *const one = tiled + row * pitch + column + n, *const other = packed + where.at(row, column) + n;
         if (back)
           store(one, load<L>(other));
         else
@@ -46,12 +46,12 @@ void pack_attention(Context<Space> const& context, Tiling const& tiling, Index h
                     T const* max, T const* normalizer, T const* z, T const* shift, T* packed) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  Index const pitch = tiling.pitch;
   Packed const maxima{heads, tiling.block()}, sums{heads * (width + 1), tiling.block()};
-  context.loop(
-      "dchag::channels::pack_attention", sums.rows * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const row = item / blocks, n = item % blocks * lanes, e = row - heads;
+  context.rows(
+      "dchag::channels::pack_attention", sums.rows, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        Index const e = row - heads;
         Index const i = row < heads ? row : e / width, at = i * pitch + n;
         L value = load<L>(normalizer + at) * lanes_exp<T>(load<L>(max + at) - load<L>(largest + maxima.at(i, n)));
         if (row >= heads) value *= load<L>(z + e * pitch + n) - broadcast<L>(shift == nullptr ? T{0} : shift[e]);
@@ -87,12 +87,11 @@ void unpack_values(Context<Space> const& context, Tiling const& tiling, Index he
                    T const* shift, T* z) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  Index const pitch = tiling.pitch;
   Packed const sums{heads * (width + 1), tiling.block()};
-  context.loop(
-      "dchag::channels::unpack_values", heads * width * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const e = item / blocks, n = item % blocks * lanes;
+  context.rows(
+      "dchag::channels::unpack_values", heads * width, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index e, Index n) {
         store(z + e * pitch + n, load<L>(packed + sums.at(heads + e, n)) / load<L>(packed + sums.at(e / width, n)) +
                                      broadcast<L>(shift == nullptr ? T{0} : shift[e]));
       },
@@ -105,11 +104,10 @@ void scale_by_share(Context<Space> const& context, Tiling const& tiling, Index c
                     T const* share, T* x) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::scale_by_share", count * heads * width * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, row = item / blocks;
+  Index const pitch = tiling.pitch;
+  context.rows(
+      "dchag::channels::scale_by_share", count * heads * width, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
         T* const place = x + row * pitch + n;
         store(place, load<L>(place) * load<L>(share + row / width % heads * pitch + n));
       },
@@ -122,11 +120,11 @@ void place_tokens(Context<Space> const& context, Tiling const& tiling, Index tok
                   T* gathered, T* to, bool back) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch, columns = tiling.width;
-  context.loop(
-      "dchag::channels::place_tokens", tokens * embed * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, row = item / blocks, t = row / embed, e = row % embed;
+  Index const pitch = tiling.pitch, columns = tiling.width;
+  context.rows(
+      "dchag::channels::place_tokens", tokens * embed, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        Index const t = row / embed, e = row % embed;
         T *const one = to + row * pitch + n, *const other = gathered + (place[t] * embed + e) * columns + n;
         if (back)
           store(other, load<L>(one));

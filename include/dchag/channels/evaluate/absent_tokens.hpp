@@ -14,11 +14,10 @@ void hide_absent(Context<Space> const& context, Tiling const& tiling, Index toke
                  PresentTokens<T> const& present, T value, T* s) {
   if (present.factor == nullptr) return;
   constexpr int lanes = lane_count<T, Space>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  Index const pitch = tiling.pitch;
   T const* const factor = present.factor;
-  context.loop(
-      "dchag::channels::hide_absent", tokens * heads * blocks, KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, row = item / blocks;
+  context.rows(
+      "dchag::channels::hide_absent", tokens * heads, tiling.width, lanes, KOKKOS_LAMBDA(Index row, Index n) {
         T const* const of_token = factor + row / heads * pitch + n;
         T* const place = s + row * pitch + n;
         for (int lane = 0; lane < lanes; ++lane)

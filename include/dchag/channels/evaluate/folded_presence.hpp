@@ -62,10 +62,9 @@ void scale_channels(Context<Space> const& context, Tiling const& tiling, Index c
                     T* x) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::scale_channels", channels * patch * blocks, KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, row = item / blocks;
+  Index const pitch = tiling.pitch;
+  context.rows(
+      "dchag::channels::scale_channels", channels * patch, tiling.width, lanes, KOKKOS_LAMBDA(Index row, Index n) {
         T* const place = x + row * pitch + n;
         store(place, load<L>(place) * load<L>(f + row / patch * pitch + n));
       });

@@ -11,10 +11,12 @@
 // c channels or tokens of the unit, i heads, e features, p pixels of a patch, n rows; s scores, a attention weights.
 namespace dchag::channels::kernels {
 
-/// Calls f with the largest of 8, 4, 3, 2 and 1 that divides the number of heads, as a constant.
-template <class F>
+/// Calls f with the largest of 8, 4, 3, 2 and 1 that divides the number of heads and is not above `most`, as a
+/// constant.
+template <int most = 8, class F>
 void with_head_block(Index heads, F const& f) {
-  if (heads % 8 == 0) return f(std::integral_constant<int, 8>());
+  if constexpr (most >= 8)
+    if (heads % 8 == 0) return f(std::integral_constant<int, 8>());
   if (heads % 4 == 0) return f(std::integral_constant<int, 4>());
   if (heads % 3 == 0) return f(std::integral_constant<int, 3>());
   if (heads % 2 == 0) return f(std::integral_constant<int, 2>());
@@ -25,37 +27,50 @@ void with_head_block(Index heads, F const& f) {
 /// instead.
 template <class T, class Space, int head_block>
 struct Scores {
-  Index heads, patch, pitch, blocks;
+  static constexpr int lanes = lane_count<T, Space>, together = on_host<Space> ? 2 : 1;  // registers that share weights
+  Index heads, patch, width, pitch;
   T const *x, *r, *sigma, *max, *normalizer;  // [c, P, pitch], [c, h, P], [c, h], [h, pitch], [h, pitch]
   T* s;                                       // [c, h, pitch]
 
-  KOKKOS_FUNCTION void operator()(Index item) const {
-    using L = Lanes<T, lane_count<T, Space>>;
-    Index const n = item % blocks * lane_count<T, Space>, group = item / blocks % (heads / head_block);
-    Index const c = item / blocks / (heads / head_block), first = group * head_block;
+  template <int registers>
+  KOKKOS_FORCEINLINE_FUNCTION void run(Index c, Index first, Index n) const {
+    using L = Lanes<T, lanes>;
     T const* const weights = r + (c * heads + first) * patch;
-    L sum[head_block];
-    for (int i = 0; i < head_block; ++i) sum[i] = broadcast<L>(sigma[c * heads + first + i]);
+    L sum[head_block][registers];
+    for (int i = 0; i < head_block; ++i)
+      for (int k = 0; k < registers; ++k) sum[i][k] = broadcast<L>(sigma[c * heads + first + i]);
     for (Index p = 0; p < patch; ++p) {
-      L const pixel = load<L>(x + (c * patch + p) * pitch + n);
-      for (int i = 0; i < head_block; ++i) sum[i] += pixel * weights[i * patch + p];
+      L pixel[registers];
+      for (int k = 0; k < registers; ++k) pixel[k] = load<L>(x + (c * patch + p) * pitch + n + k * lanes);
+      for (int i = 0; i < head_block; ++i)
+        for (int k = 0; k < registers; ++k) sum[i][k] += pixel[k] * weights[i * patch + p];
     }
-    for (int i = 0; i < head_block; ++i) {
-      Index const at = (first + i) * pitch + n;
-      if (max != nullptr) sum[i] = lanes_exp<T>(sum[i] - load<L>(max + at)) / load<L>(normalizer + at);
-      store(s + c * heads * pitch + at, sum[i]);
-    }
+    for (int i = 0; i < head_block; ++i)
+      for (int k = 0; k < registers; ++k) {
+        Index const at = (first + i) * pitch + n + k * lanes;
+        L score = sum[i][k];
+        if (max != nullptr) score = lanes_exp<T>(score - load<L>(max + at)) / load<L>(normalizer + at);
+        store(s + c * heads * pitch + at, score);
+      }
+  }
+
+  KOKKOS_FUNCTION void operator()(Index row, Index n) const {
+    Index const groups = heads / head_block, c = row / groups, first = row % groups * head_block;
+    if (n + together * lanes <= width) return run<together>(c, first, n);
+    for (; n < width; n += lanes) run<1>(c, first, n);
   }
 };
 
 template <class T, class Space>
 void scores(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index patch, T const* x,
             T const* r, T const* sigma, T const* max, T const* normalizer, T* s) {
-  Index const blocks = tiling.width / lane_count<T, Space>;
-  with_head_block(heads, [&](auto block) {
-    context.loop("dchag::channels::scores", channels * (heads / block()) * blocks,
-                 Scores<T, Space, block()>{heads, patch, tiling.pitch, blocks, x, r, sigma, max, normalizer, s},
-                 moves<T>(channels * (patch + heads) * tiling.width, channels * heads * patch * tiling.width));
+  with_head_block<vector_bytes == 32 ? 4 : 8>(heads, [&](auto block) {
+    using Kernel = Scores<T, Space, block()>;
+    context.rows("dchag::channels::scores", channels * (heads / block()), tiling.width,
+                 Kernel::together * Kernel::lanes,
+                 Kernel{heads, patch, tiling.width, tiling.pitch, x, r, sigma, max, normalizer, s},
+                 moves<T>(channels * (patch + heads) * tiling.width,
+                          channels * heads * (patch + (max == nullptr ? 0 : 20)) * tiling.width));
   });
 }
 
@@ -65,12 +80,12 @@ void spread_bias(Context<Space> const& context, Tiling const& tiling, Index rows
                  T* m) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::spread_bias", rows * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        T* const place = m + item / blocks * pitch + item % blocks * lanes;
-        L const value = broadcast<L>(bias[item / blocks]);
+  Index const pitch = tiling.pitch;
+  context.rows(
+      "dchag::channels::spread_bias", rows, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        T* const place = m + row * pitch + n;
+        L const value = broadcast<L>(bias[row]);
         store(place, accumulate ? load<L>(place) + value : value);
       },
       moves<T>(rows * tiling.width * (accumulate ? 2 : 1)));
@@ -108,11 +123,11 @@ void weights_again(Context<Space> const& context, Tiling const& tiling, Index ch
                    T const* normalizer) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::weights_again", channels * heads * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, row = item / blocks, at = row % heads * pitch + n;
+  Index const pitch = tiling.pitch;
+  context.rows(
+      "dchag::channels::weights_again", channels * heads, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        Index const at = row % heads * pitch + n;
         T* const place = s + row * pitch + n;
         store(place, lanes_exp<T>(load<L>(place) - load<L>(max + at)) / load<L>(normalizer + at));
       },
@@ -268,15 +283,12 @@ void scale_patches(Context<Space> const& context, Tiling const& tiling, Index ch
                    T const* a, T const* x, T* scaled) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::scale_patches", heads * channels * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
-        L const weight = load<L>(a + (c * heads + i) * pitch + n);
-        for (Index p = 0; p < patch; ++p)
-          store(scaled + ((i * channels + c) * patch + p) * pitch + n,
-                weight * load<L>(x + (c * patch + p) * pitch + n));
+  Index const pitch = tiling.pitch;
+  context.rows(
+      "dchag::channels::scale_patches", heads * channels * patch, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        Index const pixel = row % (channels * patch), i = row / (channels * patch), c = pixel / patch;
+        store(scaled + row * pitch + n, load<L>(a + (c * heads + i) * pitch + n) * load<L>(x + pixel * pitch + n));
       },
       moves<T>((heads * channels * patch + channels * (patch + heads)) * tiling.width));
 }
@@ -289,11 +301,11 @@ void pull_patches(Context<Space> const& context, Tiling const& tiling, Index cha
                   T const* a, T const* delta, T const* x, T* pulled, T* ds) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::pull_patches", heads * channels * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, c = item / blocks % channels, i = item / blocks / channels;
+  Index const pitch = tiling.pitch;
+  context.rows(
+      "dchag::channels::pull_patches", heads * channels, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        Index const c = row % channels, i = row / channels;
         Index const at = (c * heads + i) * pitch + n;
         L const weight = load<L>(a + at);
         L da = load<L>(ds + at);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <dchag/channels/evaluate/patch_scores.hpp>
+#include <dchag/channels/term_sum.hpp>
+#include <dchag/core/team_sum.hpp>
 
 namespace dchag::channels {
 
@@ -12,12 +14,11 @@ void add_token_bias(Context<Space> const& context, Tiling const& tiling, Index c
                     T* t) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::add_token_bias", channels * embed * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const row = item / blocks;
-        T* const place = t + row * pitch + item % blocks * lanes;
+  Index const pitch = tiling.pitch;
+  context.rows(
+      "dchag::channels::add_token_bias", channels * embed, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        T* const place = t + row * pitch + n;
         store(place, load<L>(place) + broadcast<L>(bias[row % embed]));
       },
       moves<T>(2 * channels * embed * tiling.width));
@@ -27,40 +28,30 @@ void add_token_bias(Context<Space> const& context, Tiling const& tiling, Index c
 template <class T, class Space>
 void head_dots(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width,
                T const* m, T const* v, Index v_pitch, T factor, T* out) {
-  constexpr int lanes = lane_count<T, Space>;
-  using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::head_dots", channels * heads * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, row = item / blocks, first = row % heads * width;
-        T const* const from = m + row * width * pitch + n;
-        L total{};
-        for (Index e = 0; e < width; ++e)
-          total += load<L>(from + e * pitch) *
-                   (v_pitch == 0 ? broadcast<L>(v[first + e]) : load<L>(v + (first + e) * v_pitch + n));
-        store(out + row * pitch + n, total * factor);
+  using L = Lanes<T, lane_count<T, Space>>;
+  Index const pitch = tiling.pitch;
+  sum_terms(
+      context, "dchag::channels::head_dots", tiling, width, channels * heads, static_cast<T const*>(nullptr),
+      KOKKOS_LAMBDA(Index e, Index row, Index n) {
+        Index const feature = row % heads * width + e;
+        L const value = v_pitch == 0 ? broadcast<L>(v[feature]) : load<L>(v + feature * v_pitch + n);
+        return load<L>(m + (row * width + e) * pitch + n) * value * factor;
       },
-      moves<T>(channels * heads * (width + 1) * tiling.width));
+      out, moves<T>(channels * heads * (width + 1) * tiling.width));
 }
 
 /// z[e, n] = sum_c a[c, i(e), n] v[c, e, n]
 template <class T, class Space>
 void weigh_values(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width,
                   T const* a, T const* v, T* z) {
-  constexpr int lanes = lane_count<T, Space>;
-  using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch, embed = heads * width;
-  context.loop(
-      "dchag::channels::weigh_values", embed * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, e = item / blocks;
-        L total{};
-        for (Index c = 0; c < channels; ++c)
-          total += load<L>(a + (c * heads + e / width) * pitch + n) * load<L>(v + (c * embed + e) * pitch + n);
-        store(z + e * pitch + n, total);
+  using L = Lanes<T, lane_count<T, Space>>;
+  Index const pitch = tiling.pitch, embed = heads * width;
+  sum_terms(
+      context, "dchag::channels::weigh_values", tiling, channels, embed, static_cast<T const*>(nullptr),
+      KOKKOS_LAMBDA(Index c, Index e, Index n) {
+        return load<L>(a + (c * heads + e / width) * pitch + n) * load<L>(v + (c * embed + e) * pitch + n);
       },
-      moves<T>(channels * heads * (width + 1) * tiling.width));
+      z, moves<T>(channels * heads * (width + 1) * tiling.width));
 }
 
 /// ds[c, i, n] = a (ds - delta[i, n])
@@ -69,11 +60,11 @@ void softmax_gradient(Context<Space> const& context, Tiling const& tiling, Index
                       T const* delta, T* ds) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::softmax_gradient", channels * heads * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, row = item / blocks, at = row * pitch + n;
+  Index const pitch = tiling.pitch;
+  context.rows(
+      "dchag::channels::softmax_gradient", channels * heads, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        Index const at = row * pitch + n;
         store(ds + at, load<L>(a + at) * (load<L>(ds + at) - load<L>(delta + row % heads * pitch + n)));
       },
       moves<T>(3 * channels * heads * tiling.width));
@@ -85,11 +76,11 @@ void scale_heads(Context<Space> const& context, Tiling const& tiling, Index chan
                  T const* w, T const* v, Index v_pitch, T factor, T* m) {
   constexpr int lanes = lane_count<T, Space>;
   using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch, embed = heads * width;
-  context.loop(
-      "dchag::channels::scale_heads", channels * embed * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const n = item % blocks * lanes, row = item / blocks, c = row / embed, e = row % embed;
+  Index const pitch = tiling.pitch, embed = heads * width;
+  context.rows(
+      "dchag::channels::scale_heads", channels * embed, tiling.width, lanes,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        Index const c = row / embed, e = row % embed;
         L const value = v_pitch == 0 ? broadcast<L>(v[e]) : load<L>(v + e * v_pitch + n);
         store(m + row * pitch + n, load<L>(w + (c * heads + e / width) * pitch + n) * value * factor);
       },
@@ -100,20 +91,16 @@ void scale_heads(Context<Space> const& context, Tiling const& tiling, Index chan
 template <class T, class Space>
 void add_weighted_keys(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width,
                        T const* w, T const* k, T factor, T* total) {
+  using L = Lanes<T, lane_count<T, Space>>;
   using Team = typename Kokkos::TeamPolicy<Space>::member_type;
   Index const columns = tiling.width, pitch = tiling.pitch, embed = heads * width;
   context.teams(
       "dchag::channels::add_weighted_keys", embed, 32, 0,
       KOKKOS_LAMBDA(Team const& team) {
-        Index const e = team.league_rank();
-        T sum = 0;
-        Kokkos::parallel_reduce(
-            Kokkos::TeamVectorRange(team, channels * columns),
-            [&](Index item, T& part) {
-              Index const c = item / columns, n = item % columns;
-              part += w[(c * heads + e / width) * pitch + n] * k[(c * embed + e) * pitch + n];
-            },
-            sum);
+        Index const e = team.league_rank(), i = e / width;
+        T const sum = team_sum<T, Space>(team, channels, columns, [&](Index c, Index n) {
+          return load<L>(w + (c * heads + i) * pitch + n) * load<L>(k + (c * embed + e) * pitch + n);
+        });
         Kokkos::single(Kokkos::PerTeam(team), [&] { total[e] += factor * sum; });
       },
       moves<T>(channels * heads * (width + 1) * tiling.width));

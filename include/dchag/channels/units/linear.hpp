@@ -2,10 +2,11 @@
 
 #include <cmath>
 #include <dchag/channels/device_list.hpp>
-#include <dchag/channels/tile.hpp>
+#include <dchag/channels/term_sum.hpp>
 #include <dchag/channels/units/unit.hpp>
 #include <dchag/core/context.hpp>
 #include <dchag/core/lanes.hpp>
+#include <dchag/core/team_sum.hpp>
 #include <string>
 
 namespace dchag::channels {
@@ -24,22 +25,16 @@ struct TokenWeights {
 template <class T, class Space>
 void weigh_tokens(Context<Space> const& context, Tiling const& tiling, Index count, Index embed,
                   TokenWeights<T const> weight, T const* bias, T const* factor, T const* tokens, T* out) {
-  constexpr int lanes = lane_count<T, Space>;
-  using L = Lanes<T, lanes>;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
-  context.loop(
-      "dchag::channels::weigh_tokens", embed * blocks,
-      KOKKOS_LAMBDA(Index item) {
-        Index const e = item / blocks, n = item % blocks * lanes;
-        L total = broadcast<L>(bias == nullptr ? T{0} : bias[0]);
-        for (Index c = 0; c < count; ++c) {
-          L token = load<L>(tokens + (c * embed + e) * pitch + n);
-          if (factor != nullptr) token *= load<L>(factor + c * pitch + n);
-          total += token * weight[c];
-        }
-        store(out + e * pitch + n, total);
+  using L = Lanes<T, lane_count<T, Space>>;
+  Index const pitch = tiling.pitch;
+  sum_terms(
+      context, "dchag::channels::weigh_tokens", tiling, count, embed, bias,
+      KOKKOS_LAMBDA(Index c, Index e, Index n) {
+        L token = load<L>(tokens + (c * embed + e) * pitch + n);
+        if (factor != nullptr) token *= load<L>(factor + c * pitch + n);
+        return token * weight[c];
       },
-      moves<T>((count + 1) * embed * tiling.width));
+      out, moves<T>((count + 1) * embed * tiling.width));
 }
 
 /// The backward pass of weigh_tokens: token gradients written, those of the weights (and of the bias, team `count`,
@@ -48,30 +43,21 @@ template <class T, class Space>
 void pull_weighed_tokens(Context<Space> const& context, Tiling const& tiling, Index count, Index embed,
                          TokenWeights<T const> weight, T const* factor, T const* tokens, T const* gradient,
                          T* token_gradients, TokenWeights<T> weight_gradient, T* bias_gradient) {
-  constexpr int lanes = lane_count<T, Space>;
-  using L = Lanes<T, lanes>;
+  using L = Lanes<T, lane_count<T, Space>>;
   using Team = typename Kokkos::TeamPolicy<Space>::member_type;
-  Index const blocks = tiling.width / lanes, pitch = tiling.pitch;
+  Index const columns = tiling.width, pitch = tiling.pitch;
   context.teams(
       "dchag::channels::pull_weighed_tokens", count + (bias_gradient == nullptr ? 0 : 1), 32, 0,
       KOKKOS_LAMBDA(Team const& team) {
         Index const c = team.league_rank();
-        T total = 0;
-        Kokkos::parallel_reduce(
-            Kokkos::TeamVectorRange(team, embed * blocks),
-            [&](Index item, T& part) {
-              Index const e = item / blocks, n = item % blocks * lanes;
-              L g = load<L>(gradient + e * pitch + n);
-              if (factor != nullptr && c < count) g *= load<L>(factor + c * pitch + n);
-              if (c == count) {
-                part += sum_lanes(g, gradient);
-              } else {
-                Index const at = (c * embed + e) * pitch + n;
-                part += sum_lanes(g * load<L>(tokens + at), tokens);
-                store(token_gradients + at, g * weight[c]);
-              }
-            },
-            total);
+        T const total = team_sum<T, Space>(team, embed, columns, [&](Index e, Index n) {
+          L g = load<L>(gradient + e * pitch + n);
+          if (c == count) return g;
+          if (factor != nullptr) g *= load<L>(factor + c * pitch + n);
+          Index const at = (c * embed + e) * pitch + n;
+          store(token_gradients + at, g * weight[c]);
+          return g * load<L>(tokens + at);
+        });
         Kokkos::single(Kokkos::PerTeam(team), [&] { (c == count ? bias_gradient[0] : weight_gradient[c]) += total; });
       },
       moves<T>((2 * count + 1) * embed * tiling.width));
