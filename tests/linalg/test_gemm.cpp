@@ -89,6 +89,25 @@ TEST_CASE_TEMPLATE("small products on the calling thread are alpha op(A) op(B) +
   }
 }
 
+TEST_CASE_TEMPLATE("narrow products on the calling thread are alpha A B^T + beta C", T, float, double) {
+  if constexpr (dchag::vector_bytes > 0 && dchag::on_host<Space>) {
+    for (Index rows : {1, 2, 3, 8, 64})
+      for (Index columns : {1, 3, 4, 6, 15})
+        for (Index inner : {1, 8, 33, 128}) {
+          INFO(rows, " x ", columns, " x ", inner);
+          Place const a{1, rows, inner, inner + 2}, b{2, columns, inner, inner + 1}, c{3, rows, columns, columns + 3};
+          Memory<T> const left(1 + a.rows * a.stride, "a"), right(2 + b.rows * b.stride, "b");
+          for (double const beta : {0.0, 0.5}) {
+            Memory<T> out(3 + c.rows * c.stride, "c");
+            naive(Op::none, Op::transpose, -1.5, left.host, a, right.host, b, beta, out.host, c);
+            dchag::linalg::detail::NarrowProduct<T>{inner,      T(-1.5),     static_cast<T>(beta),
+                                                    a.in(left), b.in(right), c.in(out)}();
+            check_equal<T>(out.now(), out.host);
+          }
+        }
+  }
+}
+
 TEST_CASE_TEMPLATE("gemm with one output column heeds the strides of what it reads and writes", T, float, double) {
   for (Op a_op : both)
     for (Op b_op : both)
