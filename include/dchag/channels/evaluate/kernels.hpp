@@ -138,8 +138,6 @@ void weights_again(Context<Space> const& context, Tiling const& tiling, Index ch
 template <class T, class Space, int head_block>
 struct WeightedSum {
   static constexpr int feature_block = on_host<Space> ? 3 : 2;
-  static constexpr Index ahead =
-      4;  // channels between a token and the one fetched meanwhile: hardware does not guess the stride
   Index channels, heads, embed, pitch, blocks;
   bool accumulate;
   T const *a, *t, *beta;  // [c, h, pitch], [c, D, pitch], [c, D]
@@ -153,10 +151,10 @@ struct WeightedSum {
       for (int f = 0; f < features; ++f)
         total[i][f] = accumulate ? load<L>(sum + ((first + i) * embed + e + f) * pitch + n) : L{};
     for (Index c = 0; c < channels; ++c) {
-      L token[features];
+      L token[features];  // the features that this thread takes next are fetched: hardware does not guess the stride
       for (int f = 0; f < features; ++f) {
         token[f] = load<L>(t + (c * embed + e + f) * pitch + n);
-        prefetch(t + ((c + ahead) * embed + e + f) * pitch + n);
+        prefetch(t + (c * embed + e + features + f) * pitch + n);
         if (beta != nullptr) token[f] += beta[c * embed + e + f];
       }
       for (int i = 0; i < head_block; ++i) {
@@ -197,6 +195,7 @@ void weighted_sum(Context<Space> const& context, Tiling const& tiling, Index cha
 template <class T, class Space, int head_block>
 struct PullTokens {
   static constexpr int channel_block = on_host<Space> ? 3 : 2;
+  static constexpr Index ahead = 8;  // features that are fetched before they are needed
   Index channels, heads, embed, pitch, blocks;
   T const *a, *delta, *y, *t, *beta, *u;  // [c, h, pitch], [h, pitch], [h, D, pitch], [c, D, pitch], [c, D], [h, D]
   T *ds, *dt;                             // [c, h, pitch], [c, D, pitch]
@@ -210,6 +209,7 @@ struct PullTokens {
         L token[count];
         for (int k = 0; k < count; ++k) {
           token[k] = load<L>(t + ((c + k) * embed + e) * pitch + n);
+          if (first == 0) prefetch(t + ((c + k) * embed + e + ahead) * pitch + n);
           if (beta != nullptr) token[k] += beta[(c + k) * embed + e];
         }
         for (int i = 0; i < head_block; ++i) {
