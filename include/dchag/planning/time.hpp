@@ -48,11 +48,15 @@ inline double collective_seconds(Machine const& machine, std::string_view verb, 
   return cost.steps * machine.network.latency + cost.bytes / bandwidth;
 }
 
-inline double loop_seconds(Machine const& machine, Plan const& plan, WorkItem const& item) {
+/// Until the operands have arrived, from the cache where they fit it.
+inline double moving_seconds(Machine const& machine, WorkItem const& item) {
   bool const cached = machine.cache > 0 && item.bytes <= machine.cache;
-  double const moving = item.bytes / (cached ? machine.cache_bandwidth : machine.bandwidth);
+  return item.bytes / (cached ? machine.cache_bandwidth : machine.bandwidth);
+}
+
+inline double loop_seconds(Machine const& machine, Plan const& plan, WorkItem const& item) {
   double const rate = plan.scalar == 8 ? machine.loop_rate / 2 : machine.loop_rate;
-  return machine.launch + std::max(moving, item.multiply_adds / rate);
+  return machine.launch + std::max(moving_seconds(machine, item), item.multiply_adds / rate);
 }
 
 /// A device brings operands while it multiplies; a host's BLAS copies them first.
@@ -62,10 +66,9 @@ inline double product_seconds(Machine const& machine, Plan const& plan, WorkItem
                       : plan.scalar == 8 ? machine.double_rate
                                          : machine.float_rate;
   double const multiplying = item.multiply_adds / rate * (1 + machine.half_side / side);
-  if (machine.device)
-    return static_cast<double>(item.launches) * machine.launch + std::max(item.bytes / machine.bandwidth, multiplying);
-  bool const cached = machine.cache > 0 && item.bytes <= machine.cache;
-  return machine.launch + item.bytes / (cached ? machine.cache_bandwidth : machine.bandwidth) + multiplying;
+  double const moving = moving_seconds(machine, item);
+  if (machine.device) return static_cast<double>(item.launches) * machine.launch + std::max(moving, multiplying);
+  return machine.launch + moving + multiplying;
 }
 
 inline double kernel_seconds(Machine const& machine, Plan const& plan, WorkItem const& item) {
