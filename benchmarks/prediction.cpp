@@ -5,34 +5,27 @@
 //
 // Prints a line a strategy, medians of the turns, and the least and the largest of the ratios.
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <dchag/dchag.hpp>
 #include <dchag/planning/time.hpp>
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "calibration.hpp"
 #include "command_line.hpp"
-#include "training_run.hpp"
+#include "strategy_list.hpp"
 
 namespace {
 
 using namespace dchag;
-using benchmarks::Device;
 
 struct Options {
   std::vector<Index> channels{80, 500};
   Index embed = 256;
   int turns = 5;
 };
-
-template <class PartitionPolicy, class TreePolicy, class JoinPolicy, class Evaluation>
-using Model = Forecaster<Partition<PartitionPolicy>, TreePolicy, Join<JoinPolicy>, Evaluate<Evaluation>,
-                         Parallel<Tensor>, Space<Device>>;
 
 /// A strategy in storage, its plan, and what each turn planned and measured, in seconds.
 struct Candidate {
@@ -71,20 +64,6 @@ Candidate candidate(char const* name, Mesh const& mesh, ForecasterConfig const& 
   return {name, plan<M>(Mesh::planned(ranks, {.model = ranks}), config), step, {}, {}};
 }
 
-/// Units of a first level are as many as ranks.
-template <Index ranks>
-std::vector<Candidate> candidates(Mesh const& mesh, ForecasterConfig const& config) {
-  using Flat = Tree<CrossAttention<1>>;
-  using TreeL = Tree<Linear<ranks>, CrossAttention<1>>;
-  using TreeC = Tree<CrossAttention<ranks>, CrossAttention<1>>;
-  return {candidate<Model<Everywhere, Flat, Auto, Materialized>>("plain tensor parallelism", mesh, config),
-          candidate<Model<Contiguous, TreeL, Gather, Materialized>>("D-CHAG L as published", mesh, config),
-          candidate<Model<Contiguous, TreeC, Gather, Materialized>>("D-CHAG C as published", mesh, config),
-          candidate<Model<Contiguous, Flat, Merge, Auto>>("flat, merged", mesh, config),
-          candidate<Model<Contiguous, TreeL, Auto, Auto>>("tree of L, Auto", mesh, config),
-          candidate<Model<Contiguous, TreeC, Auto, Auto>>("tree of C, Auto", mesh, config)};
-}
-
 void print(Candidate const& one, Index channels) {
   std::printf("%-25s %4lld | %8.1f = %8.1f + %8.1f + %8.1f | %8.1f | %5.2f\n", one.name.c_str(),
               static_cast<long long>(channels), one.planned_milliseconds(&PlannedTime::step),
@@ -104,7 +83,10 @@ void compare(Mesh const& mesh, Options const& options) {
   for (Index const channels : options.channels) {
     ForecasterConfig config = benchmarks::small_forecast(channels);
     config.embed = options.embed;
-    std::vector<Candidate> all = candidates<ranks>(mesh, config);
+    std::vector<Candidate> all;
+    benchmarks::each_strategy<ranks>([&](auto strategy, char const* name) {
+      all.push_back(candidate<typename decltype(strategy)::Model>(name, mesh, config));
+    });
     for (int turn = 0; turn < options.turns; ++turn) {
       Machine const machine = benchmarks::calibrated(mesh.world());
       for (Candidate& one : all) one.take_turn(machine);

@@ -15,8 +15,7 @@
 #include <vector>
 
 #include "command_line.hpp"
-#include "front_end_run.hpp"
-#include "training_run.hpp"
+#include "strategy_list.hpp"
 
 namespace {
 
@@ -31,27 +30,6 @@ struct Options {
 
   Index rows() const { return height / patch * (width / patch); }
 };
-
-template <class PartitionPolicy, class TreePolicy, class JoinPolicy, class Evaluation>
-struct Strategy {
-  using Run = benchmarks::FrontEndRun<Evaluation, TreePolicy, PartitionPolicy, JoinPolicy>;
-  using Model = Forecaster<Partition<PartitionPolicy>, TreePolicy, Join<JoinPolicy>, Evaluate<Evaluation>,
-                           Parallel<Tensor>, Space<Device>>;
-};
-
-/// f(strategy, name), plain tensor parallelism first. Units of a first level are as many as ranks.
-template <Index ranks, class F>
-void each_strategy(F const& f) {
-  using Flat = Tree<CrossAttention<1>>;
-  using TreeL = Tree<Linear<ranks>, CrossAttention<1>>;
-  using TreeC = Tree<CrossAttention<ranks>, CrossAttention<1>>;
-  f(Strategy<Everywhere, Flat, Auto, Materialized>(), "plain tensor parallelism");
-  f(Strategy<Contiguous, TreeL, Gather, Materialized>(), "D-CHAG L as published");
-  f(Strategy<Contiguous, TreeC, Gather, Materialized>(), "D-CHAG C as published");
-  f(Strategy<Contiguous, Flat, Merge, Auto>(), "flat, merged");
-  f(Strategy<Contiguous, TreeL, Auto, Auto>(), "tree of L, Auto");
-  f(Strategy<Contiguous, TreeC, Auto, Auto>(), "tree of C, Auto");
-}
 
 /// A strategy in storage. All ranks call step(), which answers this rank's seconds.
 struct Candidate {
@@ -141,7 +119,7 @@ void compare(Mesh const& mesh, Options const& options) {
   for (Index const channels : options.channels) {
     auto const measured = [&](auto const& make) {
       std::vector<Candidate> candidates;
-      each_strategy<ranks>([&](auto strategy, char const* name) {
+      benchmarks::each_strategy<ranks>([&](auto strategy, char const* name) {
         candidates.push_back(make(strategy, name, mesh, options, channels));
       });
       return measure(mesh.model(), candidates, options.turns);

@@ -228,7 +228,7 @@ inline void check_same_training(AnyModel& one, AnyModel& many, AnyModel& read, s
       largest = std::fmax(largest, std::fabs(expected(i)));
       difference = std::fmax(difference, std::fabs(expected(i) - found(i)));
     }
-    CHECK(difference <= 1e-9 * std::fmax(largest, 1e-2));
+    CHECK(difference <= 1e-10 * std::fmax(largest, 1e-2));
   }
   double const expected = alone.evaluate(one.draw(seed + 9, all, 0, each * replicas));
   double const found = together.evaluate(many.draw(seed + 9, all, replicas_of.rank() * each, each));

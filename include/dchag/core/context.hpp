@@ -67,11 +67,12 @@ class Context {
     Kokkos::parallel_for(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body);
   }
 
-  /// body(row, n) for row in [0, rows) and n from 0 to below width by steps: on a host a thread takes whole rows, on a
+  /// body(row, n) for row in [0, count) and n from 0 to below width by steps: on a host a thread takes whole rows, on a
   /// device neighbours take the steps of a row.
   template <class Body>
-  void rows(char const* label, Index rows, Index width, Index step, Body const& body, LoopCost const& cost = {}) const {
-    loop(label, rows * (on_host<Space> ? 1 : width / step), detail::RowSteps<Space, Body>{width, step, body}, cost);
+  void rows(char const* label, Index count, Index width, Index step, Body const& body,
+            LoopCost const& cost = {}) const {
+    loop(label, count * (on_host<Space> ? 1 : width / step), detail::RowSteps<Space, Body>{width, step, body}, cost);
   }
 
   /// body(i, sum&) for i in [0, count), the sum returned. Waits for the device. Zero where nothing runs.

@@ -1,15 +1,14 @@
 #pragma once
 
-#include <algorithm>
 #include <dchag/core/lanes.hpp>
 #include <dchag/linalg/matrix.hpp>
 
 namespace dchag::linalg::detail {
 
 // Host products A B^T on the calling thread where B has few rows: what a gradient of weights is whose patches are of a
-// few pixels. A BLAS copies and pads both operands there and takes ten times as long.
+// few pixels. A BLAS copies and pads both operands there and takes several times as long.
 
-/// Whether narrow_product() is the faster way to form a product of these sizes.
+/// Whether NarrowProduct is the faster way to form a product of these sizes.
 template <class T>
 constexpr bool prefers_narrow_product(Op a_op, Op b_op, Index rows, Index inner, Index columns) {
   return vector_bytes >= 32 && a_op == Op::none && b_op == Op::transpose && columns < 16 &&
