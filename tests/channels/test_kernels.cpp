@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <dchag/channels/evaluate/block_kernels.hpp>
 #include <dchag/channels/evaluate/kernels.hpp>
 #include <dchag/core/random.hpp>
 #include <string>
@@ -175,9 +176,8 @@ TEST_CASE("weighted sums of tokens are formed anew or added to, with or without 
         check(sum, h * embed, [&](Index row, Index n) {
           double total = accumulate ? begin.at(row) : 0;
           for (Index i = 0; i < c; ++i) {
-            Index const token = i * embed + row % embed;
-            total +=
-                a.at((i * h + row / embed) * pitch + n) * (t.at(token * pitch + n) + (with_beta ? beta.at(token) : 0));
+            Index const token = i * embed + row / h;
+            total += a.at((i * h + row % h) * pitch + n) * (t.at(token * pitch + n) + (with_beta ? beta.at(token) : 0));
           }
           return total;
         });
@@ -187,7 +187,7 @@ TEST_CASE("weighted sums of tokens are formed anew or added to, with or without 
 
 TEST_CASE("tokens are pulled through attention, in place too, with or without beta and the scores' part") {
   for_sizes([](Index c, Index h, Index embed) {
-    Array const a(c * h * pitch, "a"), delta(h * pitch, "delta"), y(h * embed * pitch, "y"), t(c * embed * pitch, "t"),
+    Array const a(c * h * pitch, "a"), delta(h * pitch, "delta"), y(embed * h * pitch, "y"), t(c * embed * pitch, "t"),
         beta(c * embed, "beta"), u(h * embed, "u");
     for (bool with_beta : {false, true})
       for (bool with_scores : {false, true})
@@ -206,8 +206,7 @@ TEST_CASE("tokens are pulled through attention, in place too, with or without be
             double sum = -delta.at(row % h * pitch + n);
             for (Index e = 0; e < embed; ++e) {
               Index const token = row / h * embed + e;
-              sum += y.at((row % h * embed + e) * pitch + n) *
-                     (t.at(token * pitch + n) + (with_beta ? beta.at(token) : 0));
+              sum += y.at((e * h + row % h) * pitch + n) * (t.at(token * pitch + n) + (with_beta ? beta.at(token) : 0));
             }
             return a.at(row * pitch + n) * sum;
           };
@@ -215,14 +214,53 @@ TEST_CASE("tokens are pulled through attention, in place too, with or without be
           check(dt, c * embed, [&](Index row, Index n) {
             double sum = 0;
             for (Index i = 0; i < h; ++i) {
-              Index const score = row / embed * h + i, feature = i * embed + row % embed;
-              sum += a.at(score * pitch + n) * y.at(feature * pitch + n);
-              if (with_scores) sum += slope(score, n) * u.at(feature);
+              Index const score = row / embed * h + i, feature = row % embed;
+              sum += a.at(score * pitch + n) * y.at((feature * h + i) * pitch + n);
+              if (with_scores) sum += slope(score, n) * u.at(i * embed + feature);
             }
             return sum;
           });
         }
   });
+}
+
+TEST_CASE("blocks of tokens are summed and pulled through attention, anew or added to, as a host's threads do") {
+  if constexpr (on_host<Space>)
+    for_sizes([](Index c, Index h, Index features) {
+      Index const beta_step = features + 3;  // beta is of more features than the block
+      Array const a(c * h * pitch, "a"), y(features * h * pitch, "y"), t(c * features * pitch, "t"),
+          beta(c * beta_step, "beta");
+      auto const token = [&](Index k, Index e, Index n) {
+        return t.at((k * features + e) * pitch + n) + beta.at(k * beta_step + e);
+      };
+      for (bool again : {false, true}) {
+        Array sum(features * h * pitch, untouched);
+        channels::detail::SumBlock<double, Space> const add{h,        features, pitch,       used,      beta_step,
+                                                            a.data(), t.data(), beta.data(), sum.data()};
+        add(c, false);
+        if (again) add(c, true);
+        check(sum, features * h, [&](Index row, Index n) {
+          double total = 0;
+          for (Index k = 0; k < c; ++k) total += a.at((k * h + row % h) * pitch + n) * token(k, row / h, n);
+          return again ? 2 * total : total;
+        });
+      }
+      Array da(c * h * pitch, untouched), dt(c * features * pitch, untouched);
+      channels::detail::PullBlock<double, Space> const pull{
+          h, features, pitch, used, beta_step, a.data(), y.data(), t.data(), beta.data(), da.data(), dt.data()};
+      pull(c);
+      check(da, c * h, [&](Index row, Index n) {
+        double total = untouched;
+        for (Index e = 0; e < features; ++e) total += y.at((e * h + row % h) * pitch + n) * token(row / h, e, n);
+        return total;
+      });
+      check(dt, c * features, [&](Index row, Index n) {
+        double total = 0;
+        for (Index i = 0; i < h; ++i)
+          total += a.at((row / features * h + i) * pitch + n) * y.at((row % features * h + i) * pitch + n);
+        return total;
+      });
+    });
 }
 
 TEST_CASE("patches are scaled by attention weights, and pulled through them") {

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <dchag/linalg/gemm.hpp>
+#include <dchag/linalg/thread_gemm.hpp>
 #include <limits>
 #include <string>
 #include <utility>
@@ -104,6 +104,31 @@ TEST_CASE_TEMPLATE("narrow products on the calling thread are alpha A B^T + beta
                                                     a.in(left), b.in(right), c.in(out)}();
             check_equal<T>(out.now(), out.host);
           }
+        }
+  }
+}
+
+TEST_CASE_TEMPLATE("a right operand is multiplied as the matrix that it was made from", T, float, double) {
+  if constexpr (dchag::linalg::has_thread_gemm<Space>) {
+    using Operand = dchag::linalg::RightOperand<Space, T>;
+    Space const space;
+    for (Op op : both)
+      for (Index columns : {1, 7, 16, 32, 45})
+        for (Index inner : {1, 33, 256, 300}) {
+          Place const b = op == Op::none ? Place{2, inner, columns, columns + 1} : Place{2, columns, inner, inner + 1};
+          Memory<T> const right(2 + b.rows * b.stride, "b");
+          Memory<T> const storage(Operand::size(inner, columns), "storage");
+          Operand const operand(op, b.in(right), storage.data.data());
+          for (Index rows : {1, 8, 67})
+            for (double const beta : {0.0, 0.5}) {
+              INFO(rows, " x ", columns, " x ", inner);
+              Place const a{1, rows, inner, inner + 2}, c{3, rows, columns, columns + 3};
+              Memory<T> const left(1 + a.rows * a.stride, "a");
+              Memory<T> out(3 + c.rows * c.stride, "c");
+              naive(Op::none, op, 1, left.host, a, right.host, b, beta, out.host, c);
+              operand.multiply(space, a.in(left), static_cast<T>(beta), c.in(out));
+              check_equal<T>(out.now(), out.host);
+            }
         }
   }
 }

@@ -61,7 +61,8 @@ void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Mat
     if (prefers_narrow_product<T>(a_op, b_op, c.rows, inner, c.columns))
       return NarrowProduct<T>{inner, alpha, beta, a, b, c}();
     if constexpr (has_small_product)
-      if (prefers_small_product<T>(c.rows, inner, c.columns)) return small_product<T>(a_op, b_op, alpha, a, b, beta, c);
+      if (prefers_small_product<T>(b_op, c.rows, inner, c.columns))
+        return small_product<T>(a_op, b_op, alpha, a, b, beta, c);
     auto const narrow = [](Index value) { return static_cast<int>(std::max<Index>(value, 1)); };
     KokkosBlas::Impl::HostBlas<T>::gemm(b_op == Op::none ? 'N' : 'T', a_op == Op::none ? 'N' : 'T',
                                         static_cast<int>(c.columns), static_cast<int>(c.rows), static_cast<int>(inner),
@@ -194,7 +195,7 @@ void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std:
     Index const threads = context.space().concurrency();
     detail::Blocking const blocking(b_op, c.first.rows, inner, c.first.columns);
     Index const blocks = blocking.count(), items = count * blocks;
-    if (items == 1 && !detail::prefers_small_product<T>(c.first.rows, inner, c.first.columns))
+    if (items == 1 && !detail::prefers_small_product<T>(b_op, c.first.rows, inner, c.first.columns))
       return detail::product<Space, T>(context.space(), a_op, b_op, alpha, a.first, b.first, beta, c.first);
     Index const parts = items % threads != 0 && items < 8 * threads ? threads : 1;
     Space const space = context.space();

@@ -44,6 +44,21 @@ void add_column_sums(Context<Space> const& context, std::type_identity_t<Matrix<
       });
 }
 
+/// The sum of a host's row.
+template <class T, class Space>
+KOKKOS_INLINE_FUNCTION T row_sum(T const* row, Index columns) {
+  constexpr int lanes = lane_count<T, Space>, unroll = 4;
+  using L = Lanes<T, lanes>;
+  L sums[unroll] = {};
+  Index j = 0;
+  for (; j + unroll * lanes <= columns; j += unroll * lanes)
+    for (int k = 0; k < unroll; ++k) sums[k] += load<L>(row + j + k * lanes);
+  for (; j + lanes <= columns; j += lanes) sums[0] += load<L>(row + j);
+  T sum = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]), row);
+  for (; j < columns; ++j) sum += row[j];
+  return sum;
+}
+
 /// total[r] += sum over columns j of m[r, j].
 template <class Space, class T>
 void add_row_sums(Context<Space> const& context, std::type_identity_t<Matrix<T const>> m, T* total) {
@@ -52,19 +67,7 @@ void add_row_sums(Context<Space> const& context, std::type_identity_t<Matrix<T c
   if constexpr (on_host<Space>) {
     context.loop(
         "dchag::row_sums", m.rows,
-        KOKKOS_LAMBDA(Index r) {
-          constexpr int lanes = lane_count<T, Space>, unroll = 4;
-          using L = Lanes<T, lanes>;
-          T const* const row = data + r * stride;
-          L sums[unroll] = {};
-          Index j = 0;
-          for (; j + unroll * lanes <= columns; j += unroll * lanes)
-            for (int k = 0; k < unroll; ++k) sums[k] += load<L>(row + j + k * lanes);
-          for (; j + lanes <= columns; j += lanes) sums[0] += load<L>(row + j);
-          T sum = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]), row);
-          for (; j < columns; ++j) sum += row[j];
-          total[r] += sum;
-        },
+        KOKKOS_LAMBDA(Index r) { total[r] += row_sum<T, Space>(data + r * stride, columns); },
         moves<T>(m.rows * columns));
   } else {
     using Team = typename Kokkos::TeamPolicy<Space>::member_type;

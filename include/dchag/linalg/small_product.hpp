@@ -15,17 +15,18 @@ inline constexpr bool has_small_product = vector_bytes == 32;
 /// A block of C stays in registers: 6 rows of two vectors, of the 16 registers of AVX2.
 template <class T>
 struct SmallTile {
-  static constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+  static constexpr int lanes = vector_bytes > 0 ? vector_bytes / static_cast<int>(sizeof(T)) : 1;
   static constexpr int rows = 6, columns = 2 * lanes;
   static constexpr Index largest_inner = 256;  // of the panel of B that is copied: 16 KiB stay in the first cache
 };
 
-/// Whether small_product() is the faster way to form a product of these sizes.
+/// Whether small_product() is the faster way to form a product of these sizes. Where B is transposed its copy takes
+/// longer, and more rows have to share it.
 template <class T>
-constexpr bool prefers_small_product(Index rows, Index inner, Index columns) {
+constexpr bool prefers_small_product(Op b_op, Index rows, Index inner, Index columns) {
   using Tile = SmallTile<T>;
-  return has_small_product && rows >= 64 && columns >= Tile::columns && inner <= Tile::largest_inner &&
-         rows * inner * columns <= (Index{1} << 23);
+  return has_small_product && rows >= (b_op == Op::none ? 32 : 256) && columns >= Tile::columns &&
+         inner <= Tile::largest_inner && rows * inner * columns <= (Index{1} << 23);
 }
 
 /// Up to SmallTile::columns columns of alpha A B + beta C; A by the steps between its rows and along `inner`, B as a
@@ -101,12 +102,34 @@ void copy_panel(Op b_op, Matrix<T const> const& b, Index inner, Index first, Ind
   }
 }
 
-/// C = alpha op(A) op(B) + beta C, of the sizes that prefers_small_product() is true of.
+/// Numbers that copy_panels() writes.
 template <class T>
-void small_product(Op a_op, Op b_op, T alpha, Matrix<T const> const& a, Matrix<T const> const& b, T beta,
-                   Matrix<T> const& c) {
+constexpr Index panels_size(Index inner, Index columns) {
+  return inner * round_up(columns, Index{SmallTile<T>::columns});
+}
+
+/// All columns of op(B), panel after panel; B is read in order.
+template <class T>
+void copy_panels(Op b_op, Matrix<T const> const& b, Index inner, Index columns, T* panels) {
+  constexpr Index width = SmallTile<T>::columns;
+  Index const whole = columns / width * width;
+  if (b_op == Op::none)
+    for (Index k = 0; k < inner; ++k)
+      for (Index j = 0; j < whole; j += width)
+        std::copy_n(b.data + k * b.stride + j, width, panels + j * inner + k * width);
+  else
+    for (Index j = 0; j < whole; ++j) {
+      T const* const column = b.data + j * b.stride;
+      T* const to = panels + j / width * width * inner + j % width;
+      for (Index k = 0; k < inner; ++k) to[k * width] = column[k];
+    }
+  if (whole < columns) copy_panel(b_op, b, inner, whole, columns - whole, panels + whole * inner);
+}
+
+/// C = alpha op(A) op(B) + beta C, where panel(j) is the panel of op(B) whose first column is j.
+template <class T, class Panel>
+void small_product(Op a_op, T alpha, Matrix<T const> const& a, Panel const& panel, T beta, Matrix<T> const& c) {
   using Tile = SmallTile<T>;
-  alignas(64) T panel[Tile::largest_inner * Tile::columns];
   SmallPanel<T> work{.inner = a_op == Op::none ? a.columns : a.rows,
                      .row_step = a_op == Op::none ? a.stride : 1,
                      .inner_step = a_op == Op::none ? 1 : a.stride,
@@ -114,15 +137,29 @@ void small_product(Op a_op, Op b_op, T alpha, Matrix<T const> const& a, Matrix<T
                      .columns = Tile::columns,
                      .alpha = alpha,
                      .beta = beta,
-                     .b = panel};
+                     .b = nullptr};
   for (Index j = 0; j < c.columns; j += Tile::columns) {
     work.columns = std::min<Index>(Tile::columns, c.columns - j);
-    copy_panel(b_op, b, work.inner, j, work.columns, panel);
+    work.b = panel(j);
     Index i = 0;
     for (; i + Tile::rows <= c.rows; i += Tile::rows)
       work.template run<Tile::rows>(a.data + i * work.row_step, c.data + i * c.stride + j);
     if (i < c.rows) work.run_few(c.rows - i, a.data + i * work.row_step, c.data + i * c.stride + j);
   }
+}
+
+/// C = alpha op(A) op(B) + beta C, of the sizes that prefers_small_product() is true of.
+template <class T>
+void small_product(Op a_op, Op b_op, T alpha, Matrix<T const> const& a, Matrix<T const> const& b, T beta,
+                   Matrix<T> const& c) {
+  using Tile = SmallTile<T>;
+  alignas(64) T panel[Tile::largest_inner * Tile::columns];
+  Index const inner = a_op == Op::none ? a.columns : a.rows;
+  auto const copied = [&](Index j) -> T const* {
+    copy_panel(b_op, b, inner, j, std::min<Index>(Tile::columns, c.columns - j), panel);
+    return panel;
+  };
+  small_product(a_op, alpha, a, copied, beta, c);
 }
 
 }  // namespace dchag::linalg::detail

@@ -27,6 +27,45 @@ void thread_gemm(Space const& space, Op a_op, Op b_op, T alpha, std::type_identi
   }
 }
 
+/// op(B) of several products of one thread, in the form in which it is multiplied fastest: a copy, but for what is as
+/// fast where it stands.
+template <class Space, class T>
+class RightOperand {
+ public:
+  /// Numbers of storage that B of that size takes.
+  static Index size(Index inner, Index columns) { return detail::panels_size<T>(inner, columns); }
+
+  RightOperand() = default;
+  RightOperand(Op op, Matrix<T const> const& b, T* storage)
+      : op_(op), inner_(op == Op::none ? b.rows : b.columns), b_(b) {
+    Index const columns = op == Op::none ? b.columns : b.rows;
+    if (op == Op::transpose && columns < detail::SmallTile<T>::columns) return;
+    panels_ = detail::has_small_product && inner_ <= detail::SmallTile<T>::largest_inner;
+    if (panels_)
+      detail::copy_panels(op, b, inner_, columns, storage);
+    else if (op == Op::transpose)
+      for (Index k = 0; k < inner_; ++k)
+        for (Index j = 0; j < columns; ++j) storage[k * columns + j] = b.data[j * b.stride + k];
+    else
+      return;
+    op_ = Op::none;
+    b_ = {storage, inner_, columns};
+  }
+
+  /// C = A op(B) + beta C.
+  void multiply(Space const& space, Matrix<T const> const& a, T beta, Matrix<T> const& c) const {
+    if (!panels_) return thread_gemm(space, Op::none, op_, T{1}, a, b_, beta, c);
+    auto const panel = [this](Index j) { return b_.data + j * inner_; };
+    detail::small_product(Op::none, T{1}, a, panel, beta, c);
+  }
+
+ private:
+  Op op_ = Op::none;
+  bool panels_ = false;
+  Index inner_ = 0;
+  Matrix<T const> b_{nullptr, 0, 0};
+};
+
 /// Tells the Work of a context that runs nothing of products that a loop of thread_gemm() would do.
 template <class T, class Space>
 void tell_products(Context<Space> const& context, Index count, Index rows, Index inner, Index columns) {

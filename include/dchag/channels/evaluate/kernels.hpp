@@ -134,70 +134,69 @@ void weights_again(Context<Space> const& context, Tiling const& tiling, Index ch
       moves<T>(2 * channels * heads * tiling.width, 20 * channels * heads * tiling.width));
 }
 
-/// sum[i, e, n] (+)= sum_c a[c, i, n] (t[c, e, n] + beta[c, e]); beta may be null.
+/// sum[e, i, n] (+)= sum_c a[c, i, n] (t[c, e, n] + beta[c, e]); beta may be null. Heads stand side by side: features
+/// of one head after the other are at multiples of 4 KiB, which fall on the same few cache sets.
 template <class T, class Space, int head_block>
 struct WeightedSum {
-  static constexpr int feature_block = on_host<Space> ? 3 : 2;
-  Index channels, heads, embed, pitch, blocks;
+  static constexpr int feature_block = on_host<Space> ? 3 : 2, lanes = lane_count<T, Space>;
+  Index channels, heads, features, pitch;
   bool accumulate;
-  T const *a, *t, *beta;  // [c, h, pitch], [c, D, pitch], [c, D]
-  T* sum;                 // [h, D, pitch]
+  T const *a, *t, *beta;  // [c, h, pitch], [c, features, pitch], [c, features]
+  T* sum;                 // [features, h, pitch]
 
-  template <int features>
+  template <int count>
   KOKKOS_FORCEINLINE_FUNCTION void run(Index first, Index e, Index n) const {
-    using L = Lanes<T, lane_count<T, Space>>;
-    L total[head_block][features];
+    using L = Lanes<T, lanes>;
+    L total[head_block][count];
     for (int i = 0; i < head_block; ++i)
-      for (int f = 0; f < features; ++f)
-        total[i][f] = accumulate ? load<L>(sum + ((first + i) * embed + e + f) * pitch + n) : L{};
+      for (int f = 0; f < count; ++f)
+        total[i][f] = accumulate ? load<L>(sum + ((e + f) * heads + first + i) * pitch + n) : L{};
     for (Index c = 0; c < channels; ++c) {
-      L token[features];  // the features that this thread takes next are fetched: hardware does not guess the stride
-      for (int f = 0; f < features; ++f) {
-        token[f] = load<L>(t + (c * embed + e + f) * pitch + n);
-        prefetch(t + (c * embed + e + features + f) * pitch + n);
-        if (beta != nullptr) token[f] += beta[c * embed + e + f];
+      L token[count];  // the features that this thread takes next are fetched: hardware does not guess the stride
+      for (int f = 0; f < count; ++f) {
+        token[f] = load<L>(t + (c * features + e + f) * pitch + n);
+        prefetch(t + (c * features + e + count + f) * pitch + n);
+        if (beta != nullptr) token[f] += beta[c * features + e + f];
       }
       for (int i = 0; i < head_block; ++i) {
         L const weight = load<L>(a + (c * heads + first + i) * pitch + n);
-        for (int f = 0; f < features; ++f) total[i][f] += weight * token[f];
+        for (int f = 0; f < count; ++f) total[i][f] += weight * token[f];
       }
     }
     for (int i = 0; i < head_block; ++i)
-      for (int f = 0; f < features; ++f) store(sum + ((first + i) * embed + e + f) * pitch + n, total[i][f]);
+      for (int f = 0; f < count; ++f) store(sum + ((e + f) * heads + first + i) * pitch + n, total[i][f]);
   }
 
-  KOKKOS_FUNCTION void operator()(Index item) const {
-    Index const groups = ceil_div(embed, feature_block);
-    Index const n = item % blocks * lane_count<T, Space>, first = item / blocks / groups * head_block;
-    Index e = item / blocks % groups * feature_block;
-    if (e + feature_block <= embed) return run<feature_block>(first, e, n);
-    for (; e < embed; ++e) run<1>(first, e, n);
+  KOKKOS_INLINE_FUNCTION Index rows() const { return heads / head_block * ceil_div(features, feature_block); }
+  KOKKOS_FUNCTION void operator()(Index row, Index n) const {
+    Index const groups = ceil_div(features, feature_block), first = row / groups * head_block;
+    Index e = row % groups * feature_block;
+    if (e + feature_block <= features) return run<feature_block>(first, e, n);
+    for (; e < features; ++e) run<1>(first, e, n);
   }
 };
 
 template <class T, class Space>
 void weighted_sum(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index embed,
                   T const* a, T const* t, T const* beta, bool accumulate, T* sum) {
-  Index const blocks = tiling.width / lane_count<T, Space>;
-  with_head_block(heads, [&](auto block) {
-    using Kernel = WeightedSum<T, Space, block()>;
-    context.loop("dchag::channels::weighted_sum", heads / block() * ceil_div(embed, Kernel::feature_block) * blocks,
-                 Kernel{channels, heads, embed, tiling.pitch, blocks, accumulate, a, t, beta, sum},
+  with_head_block<vector_bytes == 32 ? 4 : 8>(heads, [&](auto block) {
+    WeightedSum<T, Space, block()> const kernel{channels, heads, embed, tiling.pitch, accumulate, a, t, beta, sum};
+    context.rows("dchag::channels::weighted_sum", kernel.rows(), tiling.width, kernel.lanes, kernel,
                  moves<T>((channels * (embed + heads) + heads * embed * (accumulate ? 2 : 1)) * tiling.width,
                           channels * heads * embed * tiling.width));
   });
 }
 
 /// The attention's backward pass through the tokens of a chunk, channel-math.md section 3, TokenSpace:
-/// ds[c, i, n] = a (sum_e y[i, e, n] (t[c, e, n] + beta[c, e]) - delta[i, n]);
-/// dt[c, e, n] = sum_i (a[c, i, n] y[i, e, n] + ds[c, i, n] u[i, e]).
+/// ds[c, i, n] = a (sum_e y[e, i, n] (t[c, e, n] + beta[c, e]) - delta[i, n]);
+/// dt[c, e, n] = sum_i (a[c, i, n] y[e, i, n] + ds[c, i, n] u[i, e]).
 /// dt may be t. beta may be null, and so may u: then the scores' part of dt is left out.
 template <class T, class Space, int head_block>
 struct PullTokens {
   static constexpr int channel_block = on_host<Space> ? 3 : 2;
   static constexpr Index ahead = 8;  // features that are fetched before they are needed
   Index channels, heads, embed, pitch, blocks;
-  T const *a, *delta, *y, *t, *beta, *u;  // [c, h, pitch], [h, pitch], [h, D, pitch], [c, D, pitch], [c, D], [h, D]
+  T const *a, *delta, *y, *t, *beta, *u;  // [c, h, pitch], [h, pitch], [D, h, pitch], [c, D, pitch], [c, D], [h, D]
   T *ds, *dt;                             // [c, h, pitch], [c, D, pitch]
 
   template <int count>
@@ -213,7 +212,7 @@ struct PullTokens {
           if (beta != nullptr) token[k] += beta[(c + k) * embed + e];
         }
         for (int i = 0; i < head_block; ++i) {
-          L const pull = load<L>(y + ((first + i) * embed + e) * pitch + n);
+          L const pull = load<L>(y + (e * heads + first + i) * pitch + n);
           for (int k = 0; k < count; ++k) da[k][i] += pull * token[k];
         }
       }
@@ -231,7 +230,7 @@ struct PullTokens {
         L total[count];
         for (int k = 0; k < count; ++k) total[k] = first == 0 ? L{} : load<L>(dt + ((c + k) * embed + e) * pitch + n);
         for (int i = 0; i < head_block; ++i) {
-          L const pull = load<L>(y + ((first + i) * embed + e) * pitch + n);
+          L const pull = load<L>(y + (e * heads + first + i) * pitch + n);
           for (int k = 0; k < count; ++k) total[k] += weight[k][i] * pull;
         }
         for (int k = 0; k < count; ++k) store(dt + ((c + k) * embed + e) * pitch + n, total[k]);

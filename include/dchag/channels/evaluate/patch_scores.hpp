@@ -52,16 +52,18 @@ class PatchScores {
     kernels::hide_absent(context, tiling, group_.count, attention_->heads(), present, T{0}, a);
   }
 
-  /// From ds [c, h, pitch]: dr += ds x^T, dsigma += sum of ds over the rows. Without dr where the gradients of W and u
-  /// get the scores' part through the tokens.
-  void pull(Context<Space> const& context, Tiling const& tiling, T const* x, T const* ds, bool through_tokens) const {
+  /// From ds [c, h, pitch]: dsigma += sum of ds over the rows.
+  void pull_bias(Context<Space> const& context, Tiling const& tiling, T const* ds) const {
+    linalg::add_row_sums(context, tile_matrix(ds, group_.count * attention_->heads(), tiling), dsigma_);
+  }
+  /// dr += ds x^T. Not where the gradients of W and u get the scores' part through the tokens.
+  void pull_patches(Context<Space> const& context, Tiling const& tiling, T const* x, T const* ds) const {
     Index const c = group_.count, heads = attention_->heads(), patch = tokenizer_->patch();
-    linalg::add_row_sums(context, tile_matrix(ds, c * heads, tiling), dsigma_);
-    if (through_tokens) return;
     linalg::batched_gemm(context, linalg::Op::none, linalg::Op::transpose, T{1},
                          {tile_matrix(ds, heads, tiling), c, heads * tiling.pitch}, tokenizer_->patches(tiling, x, c),
                          T{1}, {{dr_, heads, patch}, c, heads * patch});
   }
+  T* patch_gradients() const { return dr_; }  // dr [c, h, P], which whoever has ds and x at hand may add to himself
 
   /// dW_c += u^T dr_c;  dbeta_c += u^T dsigma_c;  du += sum_c dr_c W_c^T + dsigma^T beta; what went through the tokens
   /// is there.

@@ -111,7 +111,8 @@ class PatchSpaceLeaf {
                             static_cast<T const*>(delta), x + c * patch * pitch, pulled, ds + at);
       linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, dz_heads, by_patch, T{1}, columns(dg_, c, count));
     }
-    scores_.pull(context, tiling, x, ds, false);
+    scores_.pull_bias(context, tiling, ds);
+    scores_.pull_patches(context, tiling, x, static_cast<T const*>(ds));
   }
 
   /// dW += Wv^T dG;  dbeta += dgamma^T Wv;  dWv += dG W^T + dgamma beta; then the scores' part.

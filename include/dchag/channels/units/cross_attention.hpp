@@ -30,7 +30,7 @@ class CrossAttentionUnit {
     Index const heads = attention_.heads(), embed = attention_.embed(), pitch = tiling.pitch;
     auto scope = context.workspace().scope();
     T* const s = context.workspace().template push<T***>(tokens_, heads, pitch).data();
-    T* const sums = context.workspace().template push<T***>(heads, embed, pitch).data();
+    T* const sums = context.workspace().template push<T***>(embed, heads, pitch).data();
     T *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
     scores(context, tiling, tokens, s);
     kernels::softmax_of_present(context, tiling, tokens_, heads, present, s, max, normalizer);
@@ -54,7 +54,7 @@ class CrossAttentionUnit {
     T* const delta = workspace.template push<T**>(heads, pitch).data();
     T* const a = workspace.template push<T***>(tokens_, heads, pitch).data();
     T* const ds = workspace.template push<T***>(tokens_, heads, pitch).data();
-    T* const y = workspace.template push<T***>(heads, embed, pitch).data();
+    T* const y = workspace.template push<T***>(embed, heads, pitch).data();
     T const *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
     T const* const none = nullptr;
     attention_.pull(context, tiling, z, gradient, true, dz, delta);
@@ -81,7 +81,8 @@ class CrossAttentionUnit {
 
  private:
   linalg::Batch<T> head_sums(Tiling const& tiling, T* sums) const {
-    return {tile_matrix(sums, attention_.embed(), tiling), attention_.heads(), attention_.embed() * tiling.pitch};
+    Index const heads = attention_.heads();
+    return {{sums, attention_.embed(), tiling.width, heads * tiling.pitch}, heads, tiling.pitch};
   }
   void scores(Context<Space> const& context, Tiling const& tiling, T const* tokens, T* s) const {
     Index const heads = attention_.heads(), embed = attention_.embed();
