@@ -28,7 +28,7 @@ void thread_gemm(Space const& space, Op a_op, Op b_op, T alpha, std::type_identi
 }
 
 /// op(B) of several products of one thread, in the form in which it is multiplied fastest: a copy, but for what is as
-/// fast where it stands.
+/// fast where it stands. The storage, and B, are to last as long as it is used.
 template <class Space, class T>
 class RightOperand {
  public:

@@ -63,7 +63,8 @@ class PatchScores {
                          {tile_matrix(ds, heads, tiling), c, heads * tiling.pitch}, tokenizer_->patches(tiling, x, c),
                          T{1}, {{dr_, heads, patch}, c, heads * patch});
   }
-  T* patch_gradients() const { return dr_; }  // dr [c, h, P], which whoever has ds and x at hand may add to himself
+  /// dr [c, h, P], for a caller that adds ds x^T itself where both are in its cache.
+  T* patch_gradients() const { return dr_; }
 
   /// dW_c += u^T dr_c;  dbeta_c += u^T dsigma_c;  du += sum_c dr_c W_c^T + dsigma^T beta; what went through the tokens
   /// is there.

@@ -97,7 +97,7 @@ class TokenSpaceLeaf {
   }
 
   /// From y [D, h, pitch]: ds [c, h, pitch], and the tokens' part of the gradients; the sums too, where they are
-  /// wanted.
+  /// wanted: by threads from tokens formed once more, since sums are divided by features and the rest by channels.
   void pull_tokens(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a, T const* delta,
                    T const* y, T* ds, T* sums) const {
     if constexpr (linalg::has_thread_gemm<Space>)
