@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times the library and its peers, taking turns, case by case: tables, a JSON file and a picture.
 
-    compare.py [--own PROGRAM] [--peers] [--cases NAME...] [--json FILE] [--plot FILE]
+    compare.py [--own PROGRAM] [--peers] [--cases NAME...] [--allocator NAME...] [--json FILE] [--plot FILE]
 
 Every program of a case is started and does two steps; it prints a line of JSON when it is ready, {"seconds": t} after
 each step that a line of its standard input asks for, and a last line about memory. One runs at a time, the others wait
@@ -28,8 +28,9 @@ TRUNKS = ["trunk", "forecast_trunk"]
 RANKS = ["flat_2", "dchag_linear_2", "dchag_cross_2"]
 CASES = [*FRONT_ENDS, *STEPS, *TRUNKS, *RANKS]
 
-# Blocks that are freed stay with the process: without this, most of a step of PyTorch on a CPU goes into page faults.
-ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
+# GLIBC_TUNABLES of the peers. "keeping": blocks that are freed stay with the process; as installed, much of a step of
+# PyTorch on a CPU goes into page faults.
+ALLOCATORS = {"keeping": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184", "installed": ""}
 
 
 def own_command(program, case, threads):
@@ -40,9 +41,9 @@ def own_command(program, case, threads):
     return [program, case], {**env, "OMP_NUM_THREADS": str(threads), "OMP_PROC_BIND": "spread"}
 
 
-def peer_commands(case, threads):
+def peer_commands(case, threads, allocator):
     """(command, environment) of every peer of a case."""
-    env = {"OMP_NUM_THREADS": "1" if case in RANKS else str(threads), "GLIBC_TUNABLES": ALLOCATOR,
+    env = {"OMP_NUM_THREADS": "1" if case in RANKS else str(threads), "GLIBC_TUNABLES": ALLOCATORS[allocator],
            "OMP_WAIT_POLICY": "passive" if case in RANKS else "active", "JAX_PLATFORMS": "cpu",
            "CUDA_VISIBLE_DEVICES": ""}
     python = lambda script, *rest: ([sys.executable, str(FOLDER / script), case, *rest], env)
@@ -59,6 +60,7 @@ TURN = 0.4  # seconds
 class Program:
     def __init__(self, command, environment, cores):
         self.command = command
+        self.allocator = environment.get("GLIBC_TUNABLES")
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
@@ -93,7 +95,8 @@ class Program:
         memory = self.answer()
         self.process.stdout.read()
         self.process.wait()
-        return {**self.about, **memory, "median_s": statistics.median(self.seconds), "seconds": self.seconds}
+        return {**self.about, "allocator": self.allocator, **memory, "median_s": statistics.median(self.seconds),
+                "seconds": self.seconds}
 
     def end(self):
         if self.process.poll() is None:
@@ -124,7 +127,8 @@ def measure(commands, cores, turns, budget):
 
 
 def label(row):
-    return f"{row['peer']}, {row['form']}" if row.get("form") else row["peer"]
+    form = f", {row['form']}" if row.get("form") else ""
+    return row["peer"] + form + (", as installed" if row.get("allocator") == "" else "")
 
 
 def memory(row):
@@ -181,6 +185,8 @@ def main():
     parser.add_argument("--cases", nargs="+", default=CASES, metavar="NAME", choices=CASES,
                         help=f"of: {' '.join(CASES)}")
     parser.add_argument("--only", default="", metavar="REGEX", help="peers whose command matches")
+    parser.add_argument("--allocator", nargs="+", choices=ALLOCATORS, default=["keeping"],
+                        help="glibc's of the peers: keeping (freed blocks stay with the process), as installed, or both")
     parser.add_argument("--threads", type=int, default=2, help="of every program; cases of two ranks have one a rank")
     parser.add_argument("--turns", type=int, default=5, help="rounds at least")
     parser.add_argument("--seconds", type=float, default=15, help="more rounds, up to 25, while within this time")
@@ -193,14 +199,15 @@ def main():
         results = json.loads(options.json.read_text())["cases"]
     print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least")
     if options.peers:
-        print(f"peers: allocator of glibc with {ALLOCATOR}")
+        print(f"peers: allocator of glibc with {ALLOCATORS['keeping']}, or as installed")
     print("memory: parameters, gradients, moments, batch, the most that a step allocates; resident: of the process;\n"
           "ready: seconds from start to the end of the first step, with compilation unless PyTorch kept it from before",
           flush=True)
     for case in options.cases:
         commands = [own_command(options.own, case, options.threads)] if options.own else []
         if options.peers:
-            commands += [c for c in peer_commands(case, options.threads) if re.search(options.only, " ".join(c[0]))]
+            commands += [c for name in options.allocator for c in peer_commands(case, options.threads, name)
+                         if re.search(options.only, " ".join(c[0]))]
         rows = measure(commands, cores, options.turns, options.seconds)
         print("\n" + "\n".join(table(case, rows)), flush=True)
         timed = {label(row) for row in rows}

@@ -39,3 +39,16 @@ TEST_CASE_TEMPLATE("a register of one value is the value", T, float, double) {
   CHECK(dchag::sum_lanes(seven, &seven) == 7);
   CHECK(dchag::max(seven, T(9)) == 9);
 }
+
+TEST_CASE_TEMPLATE("a square of registers is transposed", T, float, double) {
+  constexpr int lanes = dchag::lane_count<T, Space>;
+  using L = dchag::Lanes<T, lanes>;
+  T from[lanes * lanes], to[lanes * lanes];
+  for (int i = 0; i < lanes * lanes; ++i) from[i] = static_cast<T>(i);
+  L square[lanes];
+  for (int i = 0; i < lanes; ++i) square[i] = dchag::load<L>(from + i * lanes);
+  dchag::transpose_lanes(square);
+  for (int i = 0; i < lanes; ++i) dchag::store(to + i * lanes, square[i]);
+  for (int i = 0; i < lanes; ++i)
+    for (int j = 0; j < lanes; ++j) CHECK(to[i * lanes + j] == from[j * lanes + i]);
+}

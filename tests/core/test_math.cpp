@@ -41,6 +41,18 @@ TEST_CASE("exp of large negative floats is zero and of large positive ones infin
   CHECK(std::isnan(dchag::lanes_exp<float>(std::numeric_limits<float>::quiet_NaN())));
 }
 
+TEST_CASE("exp of what is not above 88 is that of any float, and keeps NaN") {
+  float const infinity = std::numeric_limits<float>::infinity();
+  for (float x : {-infinity, -3e38f, -100.0f, -87.3f, -1.5f, 0.0f, 1e-30f, 0.7f, 88.0f}) {
+    INFO("x = ", x);
+    CHECK(dchag::lanes_exp_below<float>(x) == dchag::lanes_exp<float>(x));
+    CHECK(dchag::lanes_exp_below<double>(static_cast<double>(x)) == std::exp(static_cast<double>(x)));
+  }
+  float const none = infinity - infinity;
+  CHECK(std::isnan(dchag::lanes_exp_below<float>(none)));
+  CHECK(std::isnan(dchag::lanes_exp_below<float>(-none)));
+}
+
 TEST_CASE("exp of a register is the exp of each of its lanes, bit for bit") {
   float arguments[wide];
   for (int lane = 0; lane < wide; ++lane) arguments[lane] = -120.0f + 15.3f * static_cast<float>(lane);

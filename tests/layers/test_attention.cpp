@@ -26,9 +26,9 @@ TEST_CASE_TEMPLATE("attention is softmax(Q K^T / sqrt(d)) V for each head of eac
   struct Sizes {
     Index images, heads, locations, size;
   };
-  // The last two take several tiles: by images and heads, and by queries.
-  for (Sizes const& sizes :
-       {Sizes{1, 1, 1, 1}, Sizes{2, 3, 7, 5}, Sizes{3, 2, 33, 16}, Sizes{5, 3, 150, 4}, Sizes{1, 3, 700, 2}}) {
+  // The last three take several tiles, by images and heads and by queries, or a thread's several blocks of keys.
+  for (Sizes const& sizes : {Sizes{1, 1, 1, 1}, Sizes{2, 3, 7, 5}, Sizes{3, 2, 33, 16}, Sizes{5, 3, 150, 4},
+                             Sizes{1, 3, 700, 2}, Sizes{1, 4, 700, 20}}) {
     Index const images = sizes.images, heads = sizes.heads, locations = sizes.locations, size = sizes.size;
     INFO("images ", images, ", heads ", heads, ", locations ", locations, ", head size ", size);
     Tensor<T> const qkv(images * locations, 3 * heads * size, "qkv", 1.5), out(images * locations, heads * size);
@@ -118,6 +118,18 @@ TEST_CASE("attention of scores in the thousands neither overflows nor vanishes")
   for (double value : out.host()) CHECK(std::isfinite(value));
   auto const values = out.host();
   CHECK(dot(values, values) > 1);
+}
+
+TEST_CASE("attention of a value that is no number is no number, for its queries alone") {
+  Index const locations = 300, heads = 2, size = 16;
+  Tensor<float> const qkv(locations, 3 * heads * size, "qkv"), out(locations, heads * size);
+  auto numbers = qkv.host();
+  numbers[0] = std::numeric_limits<double>::quiet_NaN();  // of the first query of the first head
+  qkv.assign(numbers);
+  dchag::layers::Attention<float, Space> attention(heads, size);
+  run([&](auto const& context) { attention.forward(context, qkv, out, 1); });
+  auto const values = out.host();
+  for (std::size_t i = 0; i < values.size(); ++i) CHECK(std::isnan(values[i]) == (i < static_cast<std::size_t>(size)));
 }
 
 TEST_CASE("attention needs no buffer that grows with the square of the locations") {

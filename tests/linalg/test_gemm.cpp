@@ -119,16 +119,19 @@ TEST_CASE_TEMPLATE("a right operand is multiplied as the matrix that it was made
           Memory<T> const right(2 + b.rows * b.stride, "b");
           Memory<T> const storage(Operand::size(inner, columns), "storage");
           Operand const operand(op, b.in(right), storage.data.data());
-          for (Index rows : {1, 8, 67})
-            for (double const beta : {0.0, 0.5}) {
-              INFO(rows, " x ", columns, " x ", inner);
-              Place const a{1, rows, inner, inner + 2}, c{3, rows, columns, columns + 3};
-              Memory<T> const left(1 + a.rows * a.stride, "a");
-              Memory<T> out(3 + c.rows * c.stride, "c");
-              naive(Op::none, op, 1, left.host, a, right.host, b, beta, out.host, c);
-              operand.multiply(space, a.in(left), static_cast<T>(beta), c.in(out));
-              check_equal<T>(out.now(), out.host);
-            }
+          for (Op left_op : both)
+            for (Index rows : {1, 8, 67})
+              for (double const beta : {0.0, 0.5}) {
+                INFO(rows, " x ", columns, " x ", inner);
+                Place const a =
+                    left_op == Op::none ? Place{1, rows, inner, inner + 2} : Place{1, inner, rows, rows + 2};
+                Place const c{3, rows, columns, columns + 3};
+                Memory<T> const left(1 + a.rows * a.stride, "a");
+                Memory<T> out(3 + c.rows * c.stride, "c");
+                naive(left_op, op, -1.5, left.host, a, right.host, b, beta, out.host, c);
+                operand.multiply(space, left_op, T(-1.5), a.in(left), static_cast<T>(beta), c.in(out));
+                check_equal<T>(out.now(), out.host);
+              }
         }
   }
 }

@@ -3,6 +3,7 @@
 #include <Kokkos_Core.hpp>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 namespace dchag {
 
@@ -85,6 +86,38 @@ KOKKOS_FORCEINLINE_FUNCTION T sum_lanes(L value, T const*) {
     Half halves[2];
     std::memcpy(halves, &value, sizeof(L));
     return sum_lanes(static_cast<Half>(halves[0] + halves[1]), static_cast<T const*>(nullptr));
+  }
+}
+
+namespace detail {
+
+// Of two registers seen as squares of blocks of `step` lanes: those beside the diagonal change places.
+template <int step, class L, int... lane>
+L upper(L a, L b, std::integer_sequence<int, lane...>) {
+  return __builtin_shufflevector(a, b,
+                                 ((lane & step) == 0 ? lane : static_cast<int>(sizeof...(lane)) + lane - step)...);
+}
+template <int step, class L, int... lane>
+L lower(L a, L b, std::integer_sequence<int, lane...>) {
+  return __builtin_shufflevector(a, b,
+                                 ((lane & step) == 0 ? lane + step : static_cast<int>(sizeof...(lane)) + lane)...);
+}
+
+}  // namespace detail
+
+/// As many registers as each has lanes, a square matrix, become its transpose. On hosts.
+template <int count, class L, int step = count / 2>
+void transpose_lanes(L (&rows)[count]) {
+  if constexpr (step > 0) {
+    constexpr std::make_integer_sequence<int, count> lanes;
+#pragma GCC unroll 16
+    for (int i = 0; i < count; ++i) {
+      if ((i & step) != 0) continue;
+      L const first = rows[i], second = rows[i + step];
+      rows[i] = detail::upper<step>(first, second, lanes);
+      rows[i + step] = detail::lower<step>(first, second, lanes);
+    }
+    transpose_lanes<count, L, step / 2>(rows);
   }
 }
 

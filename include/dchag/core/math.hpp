@@ -23,7 +23,8 @@ KOKKOS_FORCEINLINE_FUNCTION To same_bits(From from) {
 }
 
 /// exp of floats that are not above 88, in registers of any width: x = n ln 2 + r with |r| <= ln(2)/2, exp(r) by a
-/// minimax polynomial, and n added to the exponent. Results below the smallest normal number are 0; of NaN, any number.
+/// minimax polynomial, and n added to the exponent. Results below the smallest normal number are 0; of the NaN that
+/// arithmetic makes NaN, of others any number.
 template <class L>
 KOKKOS_FORCEINLINE_FUNCTION L polynomial_exp_below(L x) {
   constexpr float lowest = -87.3365447f, rounding = 0x1.8p23f;
@@ -61,6 +62,15 @@ KOKKOS_FORCEINLINE_FUNCTION L lanes_exp(L x) {
     for (int lane = 0; lane < static_cast<int>(sizeof(L) / sizeof(T)); ++lane) x[lane] = Kokkos::exp(x[lane]);
     return x;
   }
+}
+
+/// The same of what is not above 88, with less to check.
+template <class T, class L>
+KOKKOS_FORCEINLINE_FUNCTION L lanes_exp_below(L x) {
+  if constexpr (std::is_same_v<T, float> && vector_bytes > 0)
+    return detail::polynomial_exp_below(x);
+  else
+    return lanes_exp<T>(x);
 }
 
 }  // namespace dchag

@@ -3,25 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <dchag/core/error.hpp>
-#include <dchag/layers/attention_tiles.hpp>
-#include <dchag/layers/rows.hpp>
+#include <dchag/layers/attention_threads.hpp>
 #include <dchag/linalg/gemm.hpp>
-#include <dchag/linalg/thread_gemm.hpp>
 
 namespace dchag::layers {
-
-/// What attention works on, or its gradient: queries [images * queries, heads * head size] of some locations, keys and
-/// values [images * locations, heads * head size] of all.
-template <class U>
-struct AttentionRows {
-  linalg::Matrix<U> queries, keys, values;
-
-  /// Of rows that hold all three side by side.
-  static AttentionRows of(linalg::Matrix<U> qkv) {
-    Index const width = qkv.columns / 3;
-    return {qkv.columns_at(0, width), qkv.columns_at(width, width), qkv.columns_at(2 * width, width)};
-  }
-};
 
 /// softmax(Q K^T / sqrt(head size)) V for every head of every image (Vaswani et al., 2017).
 ///
@@ -52,7 +37,7 @@ class Attention {
   }
   void attend(Context<Space> const& context, AttentionRows<T const> const& in, Rows out) const {
     if constexpr (linalg::has_thread_gemm<Space>)
-      if (suits_threads(context)) return attend_by_threads(context, in, out);
+      if (threads(in).suits(context)) return threads(in).attend(context, in, out);
     auto scope = context.workspace().scope();
     Index const locations = in.keys.rows / images();
     AttentionTiles<T, Space> const tiles(context, images(), heads_, queries(), locations);
@@ -76,7 +61,7 @@ class Attention {
   void backward(Context<Space> const& context, AttentionRows<T const> const& in, ConstRows out, ConstRows dout,
                 AttentionRows<T> const& gradient) const {
     if constexpr (linalg::has_thread_gemm<Space>)
-      if (suits_threads(context)) return backward_by_threads(context, in, out, dout, gradient);
+      if (threads(in).suits(context)) return threads(in).backward(context, in, out, dout, gradient);
     auto scope = context.workspace().scope();
     Index const locations = in.keys.rows / images();
     AttentionTiles<T, Space> const tiles(context, images(), heads_, queries(), locations);
@@ -125,109 +110,9 @@ class Attention {
     return {tile, heads_, weights, slopes, log_sums_.data(), out.data, dout.data, out.stride, dout.stride};
   }
 
-  // On the host a thread does all that belongs to a tile of one (image, head) pair, whose weights never leave its
-  // cache.
-
-  /// Where the pairs give all threads as much to do.
-  bool suits_threads(Context<Space> const& context) const {
-    Index const pairs = images() * heads_, threads = context.space().concurrency();
-    return Pieces::of<Space>().host && (pairs % threads == 0 || pairs >= 8 * threads);
-  }
-
-  /// Tiles of one pair.
-  struct ThreadTiles {
-    Index heads, queries, locations, head_size, row_stride, rows, per_pair;  // rows: queries of a tile
-
-    ThreadTiles(Index heads, Index queries, Index locations, Index head_size)
-        : heads(heads),
-          queries(queries),
-          locations(locations),
-          head_size(head_size),
-          row_stride(round_up(std::max<Index>(locations, 1), lane_count<T, Space>)),
-          rows(std::max<Index>(1, attention_thread_bytes / (row_stride * static_cast<Index>(sizeof(T))))),
-          per_pair(ceil_div(queries, rows)) {
-      rows = std::max<Index>(1, ceil_div(queries, std::max<Index>(1, per_pair)));
-    }
-    AttentionTile at(Index pair, Index tile) const {
-      Index const first = std::min(queries, tile * rows);
-      return {pair / heads, 1,         pair % heads, 1,         first, std::min(rows, queries - first),
-              queries,      locations, head_size,    row_stride};
-    }
-    Index size() const { return rows * row_stride; }
-    /// Of the weights, which do not go through memory, of so many pairs.
-    LoopCost cost(Index pairs) const { return moves<T>(0, 20 * pairs * queries * locations); }
-  };
-  ThreadTiles thread_tiles(AttentionRows<T const> const& in) const {
-    return {heads_, queries(), in.keys.rows / images(), head_size_};
-  }
-
-  template <class Body>
-  static void each_row(AttentionTile const& tile, Body const& body) {
-    for (Index r = 0; r < tile.query_count; ++r) body(r, Row<T, Space, true>{});
-  }
-
-  void attend_by_threads(Context<Space> const& context, AttentionRows<T const> const& in, Rows out) const {
-    ThreadTiles const tiles = thread_tiles(in);
-    Index const parts = context.space().concurrency(), items = images() * heads_ * tiles.per_pair;
-    auto scope = context.workspace().scope();
-    T* const all_weights = context.workspace().template push<T**>(parts, tiles.size()).data();
-    linalg::tell_products<T>(context, 2 * images() * heads_, queries(), head_size_, tiles.locations);
-    Attention const attention = *this;
-    Space const space = context.space();
-    context.loop(
-        "dchag::attention::attend", parts,
-        [=](Index part) {
-          using linalg::Op;
-          T* const weights = all_weights + part * tiles.size();
-          for (Index item = items * part / parts; item < items * (part + 1) / parts; ++item) {
-            AttentionTile const tile = tiles.at(item / tiles.per_pair, item % tiles.per_pair);
-            Rows const block = tile.weights(weights).first;
-            linalg::thread_gemm(space, Op::none, Op::transpose, attention.score_scale(),
-                                tile.of_queries(in.queries).first, tile.of_keys(in.keys).first, T{0}, block);
-            each_row(tile, attention.softmax(tile, weights));
-            linalg::thread_gemm(space, Op::none, Op::none, T{1}, block, tile.of_keys(in.values).first, T{0},
-                                tile.of_queries(out).first);
-          }
-        },
-        tiles.cost(images() * heads_));
-  }
-
-  /// A pair is one thread's, which adds up the gradients of its keys and values.
-  void backward_by_threads(Context<Space> const& context, AttentionRows<T const> const& in, ConstRows out,
-                           ConstRows dout, AttentionRows<T> const& gradient) const {
-    ThreadTiles const tiles = thread_tiles(in);
-    Index const parts = context.space().concurrency(), pairs = images() * heads_;
-    auto scope = context.workspace().scope();
-    T* const all_weights = context.workspace().template push<T***>(2, parts, tiles.size()).data();
-    linalg::tell_products<T>(context, 5 * pairs, queries(), head_size_, tiles.locations);
-    Attention const attention = *this;
-    Space const space = context.space();
-    context.loop(
-        "dchag::attention::backward", parts,
-        [=](Index part) {
-          T *const weights = all_weights + 2 * part * tiles.size(), *const slopes = weights + tiles.size();
-          for (Index pair = pairs * part / parts; pair < pairs * (part + 1) / parts; ++pair)
-            for (Index i = 0; i < tiles.per_pair; ++i)
-              attention.backward_of_tile(space, tiles.at(pair, i), in, out, dout, gradient, weights, slopes);
-        },
-        tiles.cost(pairs));
-  }
-  void backward_of_tile(Space const& space, AttentionTile const& tile, AttentionRows<T const> const& in, ConstRows out,
-                        ConstRows dout, AttentionRows<T> const& gradient, T* weights, T* slopes) const {
-    using linalg::Op;
-    Rows const probabilities = tile.weights(weights).first, scores = tile.weights(slopes).first;
-    ConstRows const queries = tile.of_queries(in.queries).first, slope = tile.of_queries(dout).first,
-                    keys = tile.of_keys(in.keys).first, values = tile.of_keys(in.values).first;
-    T const beta = tile.first_query == 0 ? T{0} : T{1};
-    linalg::thread_gemm(space, Op::none, Op::transpose, score_scale(), queries, keys, T{0}, probabilities);
-    linalg::thread_gemm(space, Op::none, Op::transpose, T{1}, slope, values, T{0}, scores);
-    each_row(tile, softmax_backward(tile, weights, slopes, out, dout));
-    linalg::thread_gemm(space, Op::transpose, Op::none, T{1}, probabilities, slope, beta,
-                        tile.of_keys(gradient.values).first);
-    linalg::thread_gemm(space, Op::none, Op::none, score_scale(), scores, keys, T{0},
-                        tile.of_queries(gradient.queries).first);
-    linalg::thread_gemm(space, Op::transpose, Op::none, score_scale(), scores, queries, beta,
-                        tile.of_keys(gradient.keys).first);
+  /// Host threads that multiply each by itself.
+  AttentionThreads<T, Space> threads(AttentionRows<T const> const& in) const {
+    return {images(), heads_, head_size_, queries(), in.keys.rows / images(), log_sums_.data()};
   }
 
   Index heads_, head_size_;

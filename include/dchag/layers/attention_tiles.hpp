@@ -8,9 +8,18 @@
 
 namespace dchag::layers {
 
-/// Bytes that the attention weights of one tile of a host thread that does all of it may take: what stays in its own
-/// cache, twice.
-inline constexpr Index attention_thread_bytes = Index{1} << 18;
+/// What attention works on, or its gradient: queries [images * queries, heads * head size] of some locations, keys and
+/// values [images * locations, heads * head size] of all.
+template <class U>
+struct AttentionRows {
+  linalg::Matrix<U> queries, keys, values;
+
+  /// Of rows that hold all three side by side.
+  static AttentionRows of(linalg::Matrix<U> qkv) {
+    Index const width = qkv.columns / 3;
+    return {qkv.columns_at(0, width), qkv.columns_at(width, width), qkv.columns_at(2 * width, width)};
+  }
+};
 
 /// The tiles that attention works through: some (image, head) pairs at a time, for some queries at a time, so that the
 /// weights in flight fit Pieces::attention_bytes whatever the number of locations (but at least one query of one pair).

@@ -108,20 +108,29 @@ constexpr Index panels_size(Index inner, Index columns) {
   return inner * round_up(columns, Index{SmallTile<T>::columns});
 }
 
-/// All columns of op(B), panel after panel; B is read in order.
+/// All columns of op(B), panel after panel; B is read in order, or where it is transposed in squares of a register.
 template <class T>
 void copy_panels(Op b_op, Matrix<T const> const& b, Index inner, Index columns, T* panels) {
-  constexpr Index width = SmallTile<T>::columns;
+  constexpr int width = SmallTile<T>::columns, lanes = SmallTile<T>::lanes;
+  using L = Lanes<T, lanes>;
   Index const whole = columns / width * width;
   if (b_op == Op::none)
     for (Index k = 0; k < inner; ++k)
-      for (Index j = 0; j < whole; j += width)
-        std::copy_n(b.data + k * b.stride + j, width, panels + j * inner + k * width);
+      for (Index j = 0; j < whole; j += lanes)
+        store(panels + j / width * width * inner + k * width + j % width, load<L>(b.data + k * b.stride + j));
   else
-    for (Index j = 0; j < whole; ++j) {
-      T const* const column = b.data + j * b.stride;
+    for (Index j = 0; j < whole; j += lanes) {
+      T const* const rows = b.data + j * b.stride;
       T* const to = panels + j / width * width * inner + j % width;
-      for (Index k = 0; k < inner; ++k) to[k * width] = column[k];
+      Index k = 0;
+      for (; k + lanes <= inner; k += lanes) {
+        L square[lanes];
+        for (int i = 0; i < lanes; ++i) square[i] = load<L>(rows + i * b.stride + k);
+        transpose_lanes(square);
+        for (int i = 0; i < lanes; ++i) store(to + (k + i) * width, square[i]);
+      }
+      for (; k < inner; ++k)
+        for (int i = 0; i < lanes; ++i) to[k * width + i] = rows[i * b.stride + k];
     }
   if (whole < columns) copy_panel(b_op, b, inner, whole, columns - whole, panels + whole * inner);
 }

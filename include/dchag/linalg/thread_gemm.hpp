@@ -32,6 +32,9 @@ void thread_gemm(Space const& space, Op a_op, Op b_op, T alpha, std::type_identi
 template <class Space, class T>
 class RightOperand {
  public:
+  /// What rows and columns of C are best whole multiples of.
+  static constexpr Index row_step = detail::SmallTile<T>::rows, column_step = detail::SmallTile<T>::columns;
+
   /// Numbers of storage that B of that size takes.
   static Index size(Index inner, Index columns) { return detail::panels_size<T>(inner, columns); }
 
@@ -52,11 +55,11 @@ class RightOperand {
     b_ = {storage, inner_, columns};
   }
 
-  /// C = A op(B) + beta C.
-  void multiply(Space const& space, Matrix<T const> const& a, T beta, Matrix<T> const& c) const {
-    if (!panels_) return thread_gemm(space, Op::none, op_, T{1}, a, b_, beta, c);
+  /// C = alpha op(A) op(B) + beta C.
+  void multiply(Space const& space, Op a_op, T alpha, Matrix<T const> const& a, T beta, Matrix<T> const& c) const {
+    if (!panels_) return thread_gemm(space, a_op, op_, alpha, a, b_, beta, c);
     auto const panel = [this](Index j) { return b_.data + j * inner_; };
-    detail::small_product(Op::none, T{1}, a, panel, beta, c);
+    detail::small_product(a_op, alpha, a, panel, beta, c);
   }
 
  private:

@@ -11,6 +11,26 @@ namespace detail {
 // rows, so that all arrays are read in order, and fetch what the next features take of the heads' array. A few channels
 // and features share what is loaded for a head.
 
+/// Tokens of a few channels and features with their beta, a register of rows at a time.
+template <class T, class L, int channels, int count>
+struct BlockTokens {
+  T const* tokens;
+  Index channel_step, row;
+  L bias[channels][count];
+
+  BlockTokens(T const* tokens, Index channel_step, Index row, T const* beta, Index beta_step)
+      : tokens(tokens), channel_step(channel_step), row(row) {
+    for (int k = 0; k < channels; ++k)
+      for (int f = 0; f < count; ++f) bias[k][f] = broadcast<L>(beta[k * beta_step + f]);
+  }
+  KOKKOS_FORCEINLINE_FUNCTION void load_at(Index n, L (&token)[channels][count]) const {
+#pragma GCC unroll 4
+    for (int k = 0; k < channels; ++k)
+#pragma GCC unroll 4
+      for (int f = 0; f < count; ++f) token[k][f] = load<L>(tokens + k * channel_step + f * row + n) + bias[k][f];
+  }
+};
+
 /// sum[e, i, n] (+)= sum_c a[c, i, n] (t[c, e, n] + beta[c, e]).
 template <class T, class Space>
 struct SumBlock {
@@ -24,18 +44,14 @@ struct SumBlock {
   template <int channels, int count>
   void run(Index c, Index e, bool accumulate) const {
     Index const row = pitch, step = heads * row, token_step = features * row, columns = width;
-    T const *const weights = a + c * step, *const tokens = t + c * token_step + e * row;
+    T const* const weights = a + c * step;
     T* const to = sum + e * step;
     T const* ahead = to + count * step;
-    L bias[channels][count];
-    for (int k = 0; k < channels; ++k)
-      for (int f = 0; f < count; ++f) bias[k][f] = broadcast<L>(beta[(c + k) * beta_step + e + f]);
+    BlockTokens<T, L, channels, count> const tokens(t + c * token_step + e * row, token_step, row,
+                                                    beta + c * beta_step + e, beta_step);
     for (Index n = 0; n < columns; n += lanes) {
       L token[channels][count];
-#pragma GCC unroll 4
-      for (int k = 0; k < channels; ++k)
-#pragma GCC unroll 4
-        for (int f = 0; f < count; ++f) token[k][f] = load<L>(tokens + k * token_step + f * row + n) + bias[k][f];
+      tokens.load_at(n, token);
       for (Index at = n; at < step; at += row, ahead += count * lanes) {
         L total[count];
 #pragma GCC unroll 4
@@ -86,18 +102,14 @@ struct PullBlock {
   template <int channels, int count>
   void run(Index c, Index e) const {
     Index const row = pitch, step = heads * row, token_step = features * row, columns = width;
-    T const *const weights = a + c * step, *const pulls = y + e * step, *const tokens = t + c * token_step + e * row;
+    T const *const weights = a + c * step, *const pulls = y + e * step;
     T *const slopes = da + c * step, *const out = dt + c * token_step + e * row;
     T const* ahead = pulls + count * step;
-    L bias[channels][count];
-    for (int k = 0; k < channels; ++k)
-      for (int f = 0; f < count; ++f) bias[k][f] = broadcast<L>(beta[(c + k) * beta_step + e + f]);
+    BlockTokens<T, L, channels, count> const tokens(t + c * token_step + e * row, token_step, row,
+                                                    beta + c * beta_step + e, beta_step);
     for (Index n = 0; n < columns; n += lanes) {
       L token[channels][count], slope[channels][count] = {};
-#pragma GCC unroll 4
-      for (int k = 0; k < channels; ++k)
-#pragma GCC unroll 4
-        for (int f = 0; f < count; ++f) token[k][f] = load<L>(tokens + k * token_step + f * row + n) + bias[k][f];
+      tokens.load_at(n, token);
       for (Index at = n; at < step; at += row, ahead += count * lanes) {
         L pull[count];
 #pragma GCC unroll 4

@@ -134,15 +134,30 @@ void weights_again(Context<Space> const& context, Tiling const& tiling, Index ch
       moves<T>(2 * channels * heads * tiling.width, 20 * channels * heads * tiling.width));
 }
 
+/// ds[row, n] = a (ds - delta[i, n]), where row is that of a channel and its head i.
+template <class T, class Space>
+struct SoftmaxGradient {
+  static constexpr int lanes = lane_count<T, Space>;
+  Index heads, pitch;
+  T const *a, *delta;  // [c, h, pitch], [h, pitch]
+  T* ds;               // [c, h, pitch]
+
+  KOKKOS_FUNCTION void operator()(Index row, Index n) const {
+    using L = Lanes<T, lanes>;
+    Index const at = row * pitch + n;
+    store(ds + at, load<L>(a + at) * (load<L>(ds + at) - load<L>(delta + row % heads * pitch + n)));
+  }
+};
+
 /// sum[e, i, n] (+)= sum_c a[c, i, n] (t[c, e, n] + beta[c, e]); beta may be null. Heads stand side by side: features
 /// of one head after the other are at multiples of 4 KiB, which fall on the same few cache sets.
 template <class T, class Space, int head_block>
 struct WeightedSum {
   static constexpr int feature_block = on_host<Space> ? 3 : 2, lanes = lane_count<T, Space>;
-  Index channels, heads, features, pitch;
+  Index channels, heads, embed, pitch;
   bool accumulate;
-  T const *a, *t, *beta;  // [c, h, pitch], [c, features, pitch], [c, features]
-  T* sum;                 // [features, h, pitch]
+  T const *a, *t, *beta;  // [c, h, pitch], [c, D, pitch], [c, D]
+  T* sum;                 // [D, h, pitch]
 
   template <int count>
   KOKKOS_FORCEINLINE_FUNCTION void run(Index first, Index e, Index n) const {
@@ -154,9 +169,9 @@ struct WeightedSum {
     for (Index c = 0; c < channels; ++c) {
       L token[count];  // the features that this thread takes next are fetched: hardware does not guess the stride
       for (int f = 0; f < count; ++f) {
-        token[f] = load<L>(t + (c * features + e + f) * pitch + n);
-        prefetch(t + (c * features + e + count + f) * pitch + n);
-        if (beta != nullptr) token[f] += beta[c * features + e + f];
+        token[f] = load<L>(t + (c * embed + e + f) * pitch + n);
+        prefetch(t + (c * embed + e + count + f) * pitch + n);
+        if (beta != nullptr) token[f] += beta[c * embed + e + f];
       }
       for (int i = 0; i < head_block; ++i) {
         L const weight = load<L>(a + (c * heads + first + i) * pitch + n);
@@ -167,12 +182,12 @@ struct WeightedSum {
       for (int f = 0; f < count; ++f) store(sum + ((e + f) * heads + first + i) * pitch + n, total[i][f]);
   }
 
-  KOKKOS_INLINE_FUNCTION Index rows() const { return heads / head_block * ceil_div(features, feature_block); }
+  KOKKOS_INLINE_FUNCTION Index rows() const { return heads / head_block * ceil_div(embed, feature_block); }
   KOKKOS_FUNCTION void operator()(Index row, Index n) const {
-    Index const groups = ceil_div(features, feature_block), first = row / groups * head_block;
+    Index const groups = ceil_div(embed, feature_block), first = row / groups * head_block;
     Index e = row % groups * feature_block;
-    if (e + feature_block <= features) return run<feature_block>(first, e, n);
-    for (; e < features; ++e) run<1>(first, e, n);
+    if (e + feature_block <= embed) return run<feature_block>(first, e, n);
+    for (; e < embed; ++e) run<1>(first, e, n);
   }
 };
 

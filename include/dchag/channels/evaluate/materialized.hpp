@@ -54,22 +54,6 @@ void weigh_values(Context<Space> const& context, Tiling const& tiling, Index cha
       z, moves<T>(channels * heads * (width + 1) * tiling.width));
 }
 
-/// ds[c, i, n] = a (ds - delta[i, n])
-template <class T, class Space>
-void softmax_gradient(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, T const* a,
-                      T const* delta, T* ds) {
-  constexpr int lanes = lane_count<T, Space>;
-  using L = Lanes<T, lanes>;
-  Index const pitch = tiling.pitch;
-  context.rows(
-      "dchag::channels::softmax_gradient", channels * heads, tiling.width, lanes,
-      KOKKOS_LAMBDA(Index row, Index n) {
-        Index const at = row * pitch + n;
-        store(ds + at, load<L>(a + at) * (load<L>(ds + at) - load<L>(delta + row % heads * pitch + n)));
-      },
-      moves<T>(3 * channels * heads * tiling.width));
-}
-
 /// m[c, e, n] = w[c, i(e), n] v[e, n] factor; v [D] alone where v_pitch is 0.
 template <class T, class Space>
 void scale_heads(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index width,
@@ -168,7 +152,9 @@ class MaterializedLeaf {
     linalg::Batch<T const> const t_batch(tile_matrix(t, embed, tiling), c, embed * pitch);
 
     detail::head_dots(context, tiling, c, heads, width, v, static_cast<T const*>(dz), pitch, T{1}, ds);
-    detail::softmax_gradient(context, tiling, c, heads, a, static_cast<T const*>(delta), ds);
+    kernels::SoftmaxGradient<T, Space> const slopes{heads, pitch, a, delta, ds};
+    context.rows("dchag::channels::softmax_gradient", c * heads, tiling.width, slopes.lanes, slopes,
+                 moves<T>(3 * c * heads * tiling.width));
     detail::scale_heads(context, tiling, c, heads, width, a, static_cast<T const*>(dz), pitch, T{1}, dkv);  // dV
     linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, {attention_->value_weight(), c, 0}, dkv_batch, T{0},
                          tokens);

@@ -151,7 +151,7 @@ class TokenBlocks {
   void form(Space const& space, Tiling const& tiling, Index c, Index channels, Features const& features,
             Patches const* x, T* t) const {
     for (Index k = 0; k < channels; ++k)
-      x[k].multiply(space, weights(c + k, features, false), T{0},
+      x[k].multiply(space, linalg::Op::none, T{1}, weights(c + k, features, false), T{0},
                     tile_matrix(t + k * features.count * tiling.pitch, features.count, tiling));
   }
 
@@ -194,7 +194,7 @@ class TokenBlocks {
     if (work.dr == nullptr) return;
     finish_slopes(work, c, channels);
     for (Index k = 0; k < channels; ++k)
-      turned[k].multiply(space, tile_matrix(work.ds + (c + k) * step, heads, tiling), T{1},
+      turned[k].multiply(space, Op::none, T{1}, tile_matrix(work.ds + (c + k) * step, heads, tiling), T{1},
                          {work.dr + (c + k) * heads * patch, heads, patch});
   }
 
@@ -220,7 +220,8 @@ class TokenBlocks {
       T const* const dt = work.dt + k * features.count * pitch;
       T* const dbeta = tokenizer_->beta_gradient(group_.first + c + k) + features.first;
       for (Index e = 0; e < features.count; ++e) dbeta[e] += linalg::row_sum<T, Space>(dt + e * pitch, tiling.width);
-      turned[k].multiply(space, tile_matrix(dt, features.count, tiling), T{1}, weights(c + k, features, true));
+      turned[k].multiply(space, linalg::Op::none, T{1}, tile_matrix(dt, features.count, tiling), T{1},
+                         weights(c + k, features, true));
     }
   }
 
@@ -240,15 +241,10 @@ class TokenBlocks {
 
   /// ds = a (da - delta), where ds holds da.
   void finish_slopes(Pull const& work, Index c, Index channels) const {
-    constexpr int lanes = lane_count<T, Space>;
-    using L = Lanes<T, lanes>;
-    Index const heads = attention_->heads(), pitch = work.tiling.pitch;
+    Index const heads = attention_->heads(), pitch = work.tiling.pitch, first = c * heads * pitch;
+    kernels::SoftmaxGradient<T, Space> const slopes{heads, pitch, work.a + first, work.delta, work.ds + first};
     for (Index row = 0; row < channels * heads; ++row)
-      for (Index n = 0; n < work.tiling.width; n += lanes) {
-        Index const at = (c * heads + row) * pitch + n;
-        store(work.ds + at,
-              load<L>(work.a + at) * (load<L>(work.ds + at) - load<L>(work.delta + row % heads * pitch + n)));
-      }
+      for (Index n = 0; n < work.tiling.width; n += slopes.lanes) slopes(row, n);
   }
 
   /// The gradient of u from that of every thread [D, h].
