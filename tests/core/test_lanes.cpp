@@ -47,7 +47,7 @@ TEST_CASE_TEMPLATE("a square of registers is transposed", T, float, double) {
   for (int i = 0; i < lanes * lanes; ++i) from[i] = static_cast<T>(i);
   L square[lanes];
   for (int i = 0; i < lanes; ++i) square[i] = dchag::load<L>(from + i * lanes);
-  dchag::transpose_lanes(square);
+  dchag::transpose_lanes<T>(square);
   for (int i = 0; i < lanes; ++i) dchag::store(to + i * lanes, square[i]);
   for (int i = 0; i < lanes; ++i)
     for (int j = 0; j < lanes; ++j) CHECK(to[i * lanes + j] == from[j * lanes + i]);

@@ -89,36 +89,48 @@ KOKKOS_FORCEINLINE_FUNCTION T sum_lanes(L value, T const*) {
   }
 }
 
+#if __has_builtin(__builtin_shufflevector) && !defined(__CUDACC__) && !defined(__HIPCC__)
+#define DCHAG_CORE_SHUFFLES_LANES
+#endif
+
 namespace detail {
 
-// Of two registers seen as squares of blocks of `step` lanes: those beside the diagonal change places.
+#if defined(DCHAG_CORE_SHUFFLES_LANES)
+/// Two rows of a square, seen as blocks of `step` lanes: those beside the diagonal change places.
 template <int step, class L, int... lane>
-L upper(L a, L b, std::integer_sequence<int, lane...>) {
-  return __builtin_shufflevector(a, b,
-                                 ((lane & step) == 0 ? lane : static_cast<int>(sizeof...(lane)) + lane - step)...);
+void exchange_blocks(L& first, L& second, std::integer_sequence<int, lane...>) {
+  constexpr int count = sizeof...(lane);
+  L const upper = __builtin_shufflevector(first, second, ((lane & step) == 0 ? lane : count + lane - step)...);
+  second = __builtin_shufflevector(first, second, ((lane & step) == 0 ? lane + step : count + lane)...);
+  first = upper;
 }
-template <int step, class L, int... lane>
-L lower(L a, L b, std::integer_sequence<int, lane...>) {
-  return __builtin_shufflevector(a, b,
-                                 ((lane & step) == 0 ? lane + step : static_cast<int>(sizeof...(lane)) + lane)...);
+
+template <int step, class L, int count>
+void transpose_blocks(L (&rows)[count]) {
+  if constexpr (step > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < count; ++i)
+      if ((i & step) == 0) exchange_blocks<step>(rows[i], rows[i + step], std::make_integer_sequence<int, count>());
+    transpose_blocks<step / 2>(rows);
+  }
 }
+#endif
 
 }  // namespace detail
 
-/// As many registers as each has lanes, a square matrix, become its transpose. On hosts.
-template <int count, class L, int step = count / 2>
+/// As many registers as each has lanes of T, a square matrix, become its transpose. On hosts.
+template <class T, class L, int count>
 void transpose_lanes(L (&rows)[count]) {
-  if constexpr (step > 0) {
-    constexpr std::make_integer_sequence<int, count> lanes;
-#pragma GCC unroll 16
-    for (int i = 0; i < count; ++i) {
-      if ((i & step) != 0) continue;
-      L const first = rows[i], second = rows[i + step];
-      rows[i] = detail::upper<step>(first, second, lanes);
-      rows[i + step] = detail::lower<step>(first, second, lanes);
-    }
-    transpose_lanes<count, L, step / 2>(rows);
-  }
+  static_assert(sizeof(L) == count * sizeof(T));
+#if defined(DCHAG_CORE_SHUFFLES_LANES)
+  detail::transpose_blocks<count / 2>(rows);
+#else
+  T values[count][count], turned[count][count];
+  for (int i = 0; i < count; ++i) store(values[i], rows[i]);
+  for (int i = 0; i < count; ++i)
+    for (int j = 0; j < count; ++j) turned[i][j] = values[j][i];
+  for (int i = 0; i < count; ++i) rows[i] = load<L>(turned[i]);
+#endif
 }
 
 template <class L>

@@ -126,7 +126,7 @@ void copy_panels(Op b_op, Matrix<T const> const& b, Index inner, Index columns, 
       for (; k + lanes <= inner; k += lanes) {
         L square[lanes];
         for (int i = 0; i < lanes; ++i) square[i] = load<L>(rows + i * b.stride + k);
-        transpose_lanes(square);
+        transpose_lanes<T>(square);
         for (int i = 0; i < lanes; ++i) store(to + (k + i) * width, square[i]);
       }
       for (; k < inner; ++k)
