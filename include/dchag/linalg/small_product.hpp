@@ -42,6 +42,12 @@ struct SmallPanel {
   void run(T const* a, T* c) const {
     using Tile = SmallTile<T>;
     using L = Lanes<T, Tile::lanes>;
+    if (beta != T{0})  // what C has comes while the sums are formed
+#pragma GCC unroll 6
+      for (int i = 0; i < rows; ++i) {
+        prefetch(c + i * c_step);
+        prefetch(c + i * c_step + Tile::columns - 1);
+      }
     L sum[rows][2] = {};
     T const* right = b;
     for (Index k = 0; k < inner; ++k, right += Tile::columns, a += inner_step) {
