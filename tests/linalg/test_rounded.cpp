@@ -290,6 +290,26 @@ TEST_CASE("the Work of a product of bfloat16 has its copies, each operand once, 
   CHECK(workspace.peak() == 0);
 }
 
+TEST_CASE("a batch of floats is one call of a device's BLAS, and a sum of them one each") {
+  if (!dchag::on_host<Space>) return;
+  float* const none = nullptr;
+  Index const count = 6, rows = 4, inner = 32, columns = 16;
+  Batch<float> const left({none, rows, inner}, count, rows * inner), right({none, inner, columns}, count, 0);
+  for (bool device : {false, true}) {
+    Pieces::PlanDevice const pieces(device);
+    Work work;
+    Workspace<Space> workspace;
+    Context<Space> const context(workspace, work);
+    dchag::linalg::batched_gemm(context, Op::none, Op::none, 1.0f, left, right, 0.0f,
+                                Batch<float>({none, rows, columns}, count, rows * columns));
+    dchag::linalg::summed_gemm(context, Op::none, Op::none, 1.0f, left, right, 0.0f, {none, rows, columns});
+    REQUIRE(work.items().size() == 2);
+    CHECK(work.items()[0].launches == (device ? 1 : count));
+    CHECK(work.items()[1].launches == count);
+    for (auto const& item : work.items()) CHECK(item.count == count);
+  }
+}
+
 TEST_CASE("batches take few calls of matrices at one distance, which cover each product once") {
   auto const at = [](Index number) { return reinterpret_cast<float*>(number * 4); };
   auto const batch = [&](Index outer, Index outer_stride, Index inner, Index inner_stride) {

@@ -37,9 +37,9 @@ Plan plan_of(int ranks, Tell const& tell) {
 TEST_CASE("a device's product takes the longer of its operations and its operands, as loops do, and each is started") {
   Machine machine = slow_machine();
   machine.launch = 0.5;
-  Plan const two = plan_of(1, [](Work& work) { work.product(2, 100, 1000, 100, 4); });  // 2 x 10^7 multiply-adds
-  CHECK(planned_time(two, machine).products == doctest::Approx(2 * 0.5 + 20));          // a device starts each
-  auto const thin = planned_time(plan_of(1, [](Work& work) { work.product(1, 1000, 1, 1000, 4); }), machine);
+  Plan const two = plan_of(1, [](Work& work) { work.product(2, 100, 1000, 100, 4, 2); });  // 2 x 10^7 multiply-adds
+  CHECK(planned_time(two, machine).products == doctest::Approx(2 * 0.5 + 20));             // a device starts each
+  auto const thin = planned_time(plan_of(1, [](Work& work) { work.product(1, 1000, 1, 1000, 4, 1); }), machine);
   CHECK(thin.products == doctest::Approx(0.5 + 4.008));
   auto const loops = planned_time(plan_of(1,
                                           [](Work& work) {
@@ -55,7 +55,7 @@ TEST_CASE("a host's products take their operations and their operands, and are s
   Machine machine = slow_machine();
   machine.launch = 0.5;
   machine.device = false;
-  Plan const two = plan_of(1, [](Work& work) { work.product(2, 100, 1000, 100, 4); });  // 1.68 x 10^6 bytes
+  Plan const two = plan_of(1, [](Work& work) { work.product(2, 100, 1000, 100, 4, 2); });  // 1.68 x 10^6 bytes
   CHECK(planned_time(two, machine).products == doctest::Approx(0.5 + 20 + 1.68));
   machine.cache = 2e6;
   machine.cache_bandwidth = 1e7;
@@ -67,7 +67,7 @@ TEST_CASE("a product has half its rate where the shortest of its sides is the ha
   machine.bandwidth = 1e9;
   machine.half_side = 50;
   auto const products = [&](Index rows, Index inner, Index columns) {
-    return planned_time(plan_of(1, [&](Work& work) { work.product(1, rows, inner, columns, 4); }), machine).products;
+    return planned_time(plan_of(1, [&](Work& work) { work.product(1, rows, inner, columns, 4, 1); }), machine).products;
   };
   CHECK(products(50, 1000, 2000) == doctest::Approx(200));
   CHECK(products(1000, 50, 2000) == doctest::Approx(200));
@@ -82,7 +82,7 @@ TEST_CASE("a product of operands rounded to bfloat16 goes at the rate of these, 
   machine.launch = 0.5;
   Plan const plan = plan_of(1, [](Work& work) {
     work.rounded_product(1, 2, 100, 1000, 100, 2);  // 2 x 10^7 multiply-adds in one call
-    work.product(1, 100, 1000, 100, 4);
+    work.product(1, 100, 1000, 100, 4, 1);
     work.loop("a", {1e6, 5e6});
   });
   PlannedTime const time = planned_time(plan, machine);

@@ -51,10 +51,10 @@ struct WorkItem {
 /// Context). What a Work says is what the code that really runs would do: nothing else describes a step.
 class Work {
  public:
-  /// Of numbers of `scalar` bytes.
-  void product(Index count, Index rows, Index inner, Index columns, std::size_t scalar) {
+  /// Of numbers of `scalar` bytes, in `calls` calls.
+  void product(Index count, Index rows, Index inner, Index columns, std::size_t scalar, Index calls) {
     add_product(count, rows, inner, columns, scalar, scalar);
-    items_.back().launches = count;
+    items_.back().launches = calls;
   }
   /// Of operands rounded to bfloat16, which take `operand` bytes a number, to results in float, in `calls` calls.
   void rounded_product(Index calls, Index count, Index rows, Index inner, Index columns, std::size_t operand) {

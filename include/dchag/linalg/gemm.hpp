@@ -7,7 +7,7 @@
 #include <dchag/core/error.hpp>
 #include <dchag/core/lanes.hpp>
 #include <dchag/core/pieces.hpp>
-#include <dchag/linalg/detail/bfloat16_blas.hpp>
+#include <dchag/linalg/detail/device_blas.hpp>
 #include <dchag/linalg/matrix.hpp>
 #include <dchag/linalg/narrow_product.hpp>
 #include <dchag/linalg/rounded.hpp>
@@ -16,13 +16,17 @@
 #include <type_traits>
 
 // Host products go to the BLAS that Kokkos Kernels was built with, one call a thread inside a parallel loop; device
-// products and hosts without a BLAS go through KokkosBlas::gemm. Only the headers that are needed are included: they
-// compile slowly.
+// products to the vendor's BLAS, a batch at a time; where either is missing, through KokkosBlas::gemm. Only the headers
+// that are needed are included: they compile slowly.
 #if defined(KOKKOSKERNELS_ENABLE_TPL_BLAS)
 #include <KokkosBlas_Host_tpl.hpp>
 #endif
-#if !defined(KOKKOSKERNELS_ENABLE_TPL_BLAS) || defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP) || \
-    defined(KOKKOS_ENABLE_SYCL)
+#if defined(DCHAG_LINALG_HAS_CUBLAS) || defined(DCHAG_LINALG_HAS_ROCBLAS)
+#define DCHAG_LINALG_HAS_DEVICE_BLAS
+#endif
+#if !defined(KOKKOSKERNELS_ENABLE_TPL_BLAS) ||                                                     \
+    ((defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP) || defined(KOKKOS_ENABLE_SYCL)) && \
+     !defined(DCHAG_LINALG_HAS_DEVICE_BLAS))
 #define DCHAG_LINALG_NEEDS_KOKKOSBLAS
 #include <KokkosBlas3_gemm.hpp>
 #endif
@@ -97,13 +101,31 @@ void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Mat
 #endif
 }
 
+/// Whether products go, or in a step that is planned for a device would go, to the vendor's BLAS of a device.
+template <class Space>
+bool calls_device_blas(Context<Space> const& context) {
+  return has_device_blas<Space> || (on_host<Space> && context.dry() && !Pieces::of<Space>().host);
+}
+
 /// Whether the context runs nothing; its Work has been told of these products then.
-template <class T, class Space>
-bool tells(Context<Space> const& context, Index count, Matrix<T> const& c, Index inner) {
+template <class Space, class T>
+bool tells(Context<Space> const& context, BatchedProduct<T, T> const& of) {
   if (!context.dry()) return false;
-  if (context.work() != nullptr && count * c.rows * c.columns * inner > 0)
-    context.work()->product(count, c.rows, inner, c.columns, sizeof(T));
+  Index const count = of.c.count(), rows = of.rows(), inner = of.inner(), columns = of.columns();
+  if (context.work() != nullptr && count * rows * inner * columns > 0)
+    context.work()->product(count, rows, inner, columns, sizeof(T),
+                            calls_device_blas(context) ? Calls(of).count : count);
   return true;
+}
+
+/// Products on a device.
+template <class Space, class T>
+void device_products(Space const& space, BatchedProduct<T, T> const& of) {
+  if constexpr (has_device_blas<Space>)
+    run(space, of, Calls(of));
+  else
+    for (Index i = 0; i < of.c.count(); ++i)
+      product<Space, T>(space, of.a_op, of.b_op, of.alpha, of.a.at(i), of.b.at(i), of.beta, of.c.at(i));
 }
 
 /// One block of a product: some rows and columns of C, and of the operands that go with them.
@@ -174,6 +196,13 @@ void multiply_rounded(Context<Space> const& context, BatchedProduct<float, float
 
 }  // namespace detail
 
+/// Tells the Work of a context that runs nothing of products one by one, in a loop of thread_gemm() say.
+template <class T, class Space>
+void tell_products(Context<Space> const& context, Index count, Index rows, Index inner, Index columns) {
+  if (context.work() != nullptr && count * rows * inner * columns > 0)
+    context.work()->product(count, rows, inner, columns, sizeof(T), count);
+}
+
 /// C_i = alpha op(A_i) op(B_i) + beta C_i for every i of the batch; the C_i do not overlap. Nothing is read from C
 /// where beta is zero. T is the type of alpha. Where the context asks for products of bfloat16, rounded copies of the
 /// operands are on its workspace meanwhile.
@@ -186,11 +215,10 @@ void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std:
   require(a.count() == count && b.count() == count, "batched_gemm: batches of ", a.count(), ", ", b.count(), " and ",
           count, " matrices do not go together");
   Index const inner = a_op == Op::none ? a.first.columns : a.first.rows;
+  detail::BatchedProduct<T, T> const product{a_op, b_op, alpha, a, b, beta, c};
   if constexpr (std::is_same_v<T, float>)
-    if (detail::rounds(context, count, c.first, inner))
-      return detail::multiply_rounded(context, {a_op, b_op, alpha, a, b, beta, c}, false);
-  if (detail::tells<T>(context, count, c.first, inner) || count == 0 || c.first.rows == 0 || c.first.columns == 0)
-    return;
+    if (detail::rounds(context, count, c.first, inner)) return detail::multiply_rounded(context, product, false);
+  if (detail::tells(context, product) || count == 0 || c.first.rows == 0 || c.first.columns == 0) return;
   if constexpr (detail::calls_host_blas<Space>) {
     Index const threads = context.space().concurrency();
     detail::Blocking const blocking(b_op, c.first.rows, inner, c.first.columns);
@@ -210,8 +238,7 @@ void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std:
       if (!block.empty()) detail::product<Space, T>(space, a_op, b_op, alpha, block.a, block.b, beta, block.c);
     });
   } else {
-    for (Index i = 0; i < count; ++i)
-      detail::product<Space, T>(context.space(), a_op, b_op, alpha, a.at(i), b.at(i), beta, c.at(i));
+    detail::device_products(context.space(), product);
   }
 }
 
@@ -235,7 +262,7 @@ void multiply_copies(Context<Space> const& context, BatchedProduct<float, float>
   } else if constexpr (std::is_same_v<U, float>) {
     batched_gemm(context.with(Products::unrounded), product.a_op, product.b_op, product.alpha, product.a, product.b,
                  product.beta, product.c);
-  } else if constexpr (has_bfloat16_blas<Space>) {
+  } else if constexpr (has_device_blas<Space>) {
     run(context.space(), product, Calls(product));
   }
 }
@@ -244,8 +271,7 @@ void multiply_copies(Context<Space> const& context, BatchedProduct<float, float>
 /// by side. A BLAS that multiplies bfloat16 reads copies of 2 bytes a number; others multiply floats of these values.
 template <class Space>
 void multiply_rounded(Context<Space> const& context, BatchedProduct<float, float> const& of, bool summed) {
-  bool const device_planned = on_host<Space> && context.dry() && !Pieces::of<Space>().host;
-  if (has_bfloat16_blas<Space> || device_planned)
+  if (calls_device_blas(context))
     multiply_copies<Bfloat16>(context, of, summed);
   else
     multiply_copies<float>(context, of, summed);
@@ -273,7 +299,11 @@ void summed_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::
   if constexpr (std::is_same_v<T, float>)
     if (detail::rounds(context, count, c, inner))
       return detail::multiply_rounded(context, {a_op, b_op, alpha, a, b, beta, {c, 1, 0}}, true);
-  if (detail::tells<T>(context, count, c, inner) || c.rows == 0 || c.columns == 0) return;
+  if (context.dry()) {
+    tell_products<T>(context, count, c.rows, inner, c.columns);
+    return;
+  }
+  if (c.rows == 0 || c.columns == 0) return;
   if constexpr (detail::calls_host_blas<Space>) {
     Index const parts = context.space().concurrency();
     Space const space = context.space();
@@ -286,7 +316,8 @@ void summed_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::
     });
   } else {
     for (Index i = 0; i < count; ++i)
-      detail::product<Space, T>(context.space(), a_op, b_op, alpha, a.at(i), b.at(i), i == 0 ? beta : T{1}, c);
+      detail::device_products<Space, T>(
+          context.space(), {a_op, b_op, alpha, {a.at(i), 1, 0}, {b.at(i), 1, 0}, i == 0 ? beta : T{1}, {c, 1, 0}});
   }
 }
 

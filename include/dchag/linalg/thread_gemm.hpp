@@ -69,11 +69,4 @@ class RightOperand {
   Matrix<T const> b_{nullptr, 0, 0};
 };
 
-/// Tells the Work of a context that runs nothing of products that a loop of thread_gemm() would do.
-template <class T, class Space>
-void tell_products(Context<Space> const& context, Index count, Index rows, Index inner, Index columns) {
-  if (context.work() != nullptr && count * rows * inner * columns > 0)
-    context.work()->product(count, rows, inner, columns, sizeof(T));
-}
-
 }  // namespace dchag::linalg
