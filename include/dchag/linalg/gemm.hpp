@@ -118,7 +118,7 @@ bool tells(Context<Space> const& context, BatchedProduct<T, T> const& of) {
   return true;
 }
 
-/// Products on a device.
+/// Products where threads do not call a BLAS of their own: on a device, or a host without one.
 template <class Space, class T>
 void device_products(Space const& space, BatchedProduct<T, T> const& of) {
   if constexpr (has_device_blas<Space>)
