@@ -199,7 +199,8 @@ def main():
         results = json.loads(options.json.read_text())["cases"]
     print(f"{machine()}, {options.threads} threads; medians of {options.turns} rounds at least")
     if options.peers:
-        print(f"peers: allocator of glibc with {ALLOCATORS['keeping']}, or as installed")
+        print("peers: allocator of glibc", " or ".join(
+            f"with {ALLOCATORS[name]}" if ALLOCATORS[name] else "as installed" for name in options.allocator))
     print("memory: parameters, gradients, moments, batch, the most that a step allocates; resident: of the process;\n"
           "ready: seconds from start to the end of the first step, with compilation unless PyTorch kept it from before",
           flush=True)

@@ -60,18 +60,18 @@ TEST_CASE_TEMPLATE("gemm is alpha op(A) op(B) + beta C in every transposition, a
         check_product<T>(a_op, b_op, 1, 12, 8, gap, -2, 0.25);
         check_product<T>(a_op, b_op, 64, 64, 64, gap, 1, 1);
         check_product<T>(a_op, b_op, 131, 45, 256, gap, -1, 0.5);
-        check_product<T>(a_op, b_op, 70, 300, 150, gap, 1, 0.5);  // large enough to be cut into blocks
+        check_product<T>(a_op, b_op, 70, 300, 150, gap, 1, 0.5);
       }
 }
 
 // Whether or not this processor is one that gemm() uses them on.
-TEST_CASE_TEMPLATE("small products on the calling thread are alpha op(A) op(B) + beta C", T, float, double) {
+TEST_CASE_TEMPLATE("products of panels on the calling thread are alpha op(A) op(B) + beta C", T, float, double) {
   if constexpr (dchag::vector_bytes > 0 && dchag::on_host<Space>) {
     for (Op a_op : both)
       for (Op b_op : both)
-        for (Index rows : {1, 5, 6, 64, 67})
-          for (Index columns : {1, 7, 16, 32, 45})
-            for (Index inner : {1, 33, 256}) {
+        for (Index rows : {1, 5, 6, 67})
+          for (Index columns : {1, 7, 16, 32, 45, 64, 119})  // panels of one to four vectors
+            for (Index inner : {0, 1, 33, 600}) {            // in one panel and in several
               INFO(rows, " x ", columns, " x ", inner);
               Place const a = a_op == Op::none ? Place{1, rows, inner, inner + 2} : Place{1, inner, rows, rows + 2};
               Place const b =
@@ -80,13 +80,32 @@ TEST_CASE_TEMPLATE("small products on the calling thread are alpha op(A) op(B) +
               Memory<T> const left(1 + a.rows * a.stride, "a"), right(2 + b.rows * b.stride, "b");
               for (double const beta : {0.0, 0.5}) {
                 Memory<T> out(3 + c.rows * c.stride, "c");
-                naive(a_op, b_op, -1.5, left.host, a, right.host, b, beta, out.host, c);
-                dchag::linalg::detail::small_product<T>(a_op, b_op, T(-1.5), a.in(left), b.in(right),
+                naive(a_op, b_op, -0.25, left.host, a, right.host, b, beta, out.host, c);
+                dchag::linalg::detail::panel_product<T>(a_op, b_op, T(-0.25), a.in(left), b.in(right),
                                                         static_cast<T>(beta), c.in(out));
                 check_equal<T>(out.now(), out.host);
               }
             }
   }
+}
+
+TEST_CASE("the blocks of C that threads take are C, once") {
+  for (auto const& [rows, columns] : {std::pair<Index, Index>{1, 1}, {0, 5}, {17, 40}, {512, 768}, {2000, 3}})
+    for (Index parts : {1, 2, 3, 6, 7, 16, 64}) {
+      INFO(rows, " x ", columns, " in ", parts);
+      std::vector<float> memory(static_cast<std::size_t>(rows * columns + 1));
+      Matrix<float> const c(memory.data(), rows, columns), left(memory.data(), rows, 0),
+          right(memory.data(), 0, columns);
+      dchag::linalg::detail::Shares const shares(rows, columns, parts);
+      for (Index part = 0; part < parts; ++part) {
+        auto const own = shares.of(Op::none, Op::none, dchag::linalg::detail::Block<float>{left, right, c}, part);
+        CHECK(own.a.rows == own.c.rows);
+        CHECK(own.b.columns == own.c.columns);
+        for (Index i = 0; i < own.c.rows; ++i)
+          for (Index j = 0; j < own.c.columns; ++j) ++own.c.data[i * own.c.stride + j];
+      }
+      CHECK(std::count(memory.begin(), memory.end() - 1, 1.0f) == rows * columns);
+    }
 }
 
 TEST_CASE_TEMPLATE("narrow products on the calling thread are alpha A B^T + beta C", T, float, double) {
@@ -113,8 +132,8 @@ TEST_CASE_TEMPLATE("a right operand is multiplied as the matrix that it was made
     using Operand = dchag::linalg::RightOperand<Space, T>;
     Space const space;
     for (Op op : both)
-      for (Index columns : {1, 7, 16, 32, 45})
-        for (Index inner : {1, 33, 256, 300}) {
+      for (Index columns : {1, 7, 16, 32, 45, 64, 119})
+        for (Index inner : {1, 33, 256, 600}) {
           Place const b = op == Op::none ? Place{2, inner, columns, columns + 1} : Place{2, columns, inner, inner + 1};
           Memory<T> const right(2 + b.rows * b.stride, "b");
           Memory<T> const storage(Operand::size(inner, columns), "storage");
@@ -128,8 +147,8 @@ TEST_CASE_TEMPLATE("a right operand is multiplied as the matrix that it was made
                 Place const c{3, rows, columns, columns + 3};
                 Memory<T> const left(1 + a.rows * a.stride, "a");
                 Memory<T> out(3 + c.rows * c.stride, "c");
-                naive(left_op, op, -1.5, left.host, a, right.host, b, beta, out.host, c);
-                operand.multiply(space, left_op, T(-1.5), a.in(left), static_cast<T>(beta), c.in(out));
+                naive(left_op, op, -0.25, left.host, a, right.host, b, beta, out.host, c);
+                operand.multiply(space, left_op, T(-0.25), a.in(left), static_cast<T>(beta), c.in(out));
                 check_equal<T>(out.now(), out.host);
               }
         }

@@ -81,7 +81,7 @@ TEST_CASE("a product of operands rounded to bfloat16 goes at the rate of these, 
   Machine machine = slow_machine();
   machine.launch = 0.5;
   Plan const plan = plan_of(1, [](Work& work) {
-    work.rounded_product(1, 2, 100, 1000, 100, 2);  // 2 x 10^7 multiply-adds in one call
+    work.rounded_product(2, 100, 1000, 100, 2, 1);  // 2 x 10^7 multiply-adds in one call
     work.product(1, 100, 1000, 100, 4, 1);
     work.loop("a", {1e6, 5e6});
   });

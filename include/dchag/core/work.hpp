@@ -57,7 +57,7 @@ class Work {
     items_.back().launches = calls;
   }
   /// Of operands rounded to bfloat16, which take `operand` bytes a number, to results in float, in `calls` calls.
-  void rounded_product(Index calls, Index count, Index rows, Index inner, Index columns, std::size_t operand) {
+  void rounded_product(Index count, Index rows, Index inner, Index columns, std::size_t operand, Index calls) {
     add_product(count, rows, inner, columns, operand, sizeof(float));
     items_.back().launches = calls;
     items_.back().rounded = true;

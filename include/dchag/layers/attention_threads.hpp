@@ -39,42 +39,28 @@ class AttentionThreads {
   }
 
   void attend(Context<Space> const& context, AttentionRows<T const> const& in, Rows out) const {
-    Index const parts = context.space().concurrency(), blocks = ceil_div(queries_, query_block_),
-                items = pairs_ * blocks, each = numbers(1, 3, 1);
-    auto scope = context.workspace().scope();
-    T* const all = context.workspace().template push<T**>(parts, each).data();
-    linalg::tell_products<T>(context, 2 * pairs_, queries_, head_size_, locations_);
+    Index const blocks = ceil_div(queries_, query_block_);
     AttentionThreads const self = *this;
     Space const space = context.space();
-    context.loop(
-        "dchag::attention::attend", parts,
-        [=](Index part) {
-          Index const end = items * (part + 1) / parts;
-          for (Index item = items * part / parts, next = 0; item < end; item = next) {
-            Index const pair = item / blocks;
-            next = std::min(end, (pair + 1) * blocks);
-            self.attend_pair(space, in, out, pair, {item - pair * blocks, next - pair * blocks}, all + part * each);
-          }
-        },
-        cost());
+    share(context, "dchag::attention::attend", 2, pairs_ * blocks, numbers(1, 3, 1),
+          [=](Range const& items, T* storage) {
+            for (Index item = items.first, next = 0; item < items.end; item = next) {
+              Index const pair = item / blocks;
+              next = std::min(items.end, (pair + 1) * blocks);
+              self.attend_pair(space, in, out, pair, {item - pair * blocks, next - pair * blocks}, storage);
+            }
+          });
   }
 
   /// A pair is one thread's, which adds up the gradients of its keys and values.
   void backward(Context<Space> const& context, AttentionRows<T const> const& in, ConstRows out, ConstRows dout,
                 AttentionRows<T> const& gradient) const {
-    Index const parts = context.space().concurrency(), pairs = pairs_, each = numbers(2, 4, 4);
-    auto scope = context.workspace().scope();
-    T* const all = context.workspace().template push<T**>(parts, each).data();
-    linalg::tell_products<T>(context, 5 * pairs, queries_, head_size_, locations_);
     AttentionThreads const self = *this;
     Space const space = context.space();
-    context.loop(
-        "dchag::attention::backward", parts,
-        [=](Index part) {
-          for (Index pair = pairs * part / parts; pair < pairs * (part + 1) / parts; ++pair)
-            self.backward_pair(space, in, out, dout, gradient, pair, all + part * each);
-        },
-        cost());
+    share(context, "dchag::attention::backward", 5, pairs_, numbers(2, 4, 4), [=](Range const& pairs, T* storage) {
+      for (Index pair = pairs.first; pair < pairs.end; ++pair)
+        self.backward_pair(space, in, out, dout, gradient, pair, storage);
+    });
   }
 
  private:
@@ -87,6 +73,20 @@ class AttentionThreads {
     Index first, end;
     Index count() const { return end - first; }
   };
+  /// body(range of items, storage) on every thread, which has that many numbers of its own; so many products a pair.
+  template <class Body>
+  void share(Context<Space> const& context, char const* label, Index products, Index items, Index numbers,
+             Body const& body) const {
+    Index const parts = context.space().concurrency();
+    auto scope = context.workspace().scope();
+    T* const all = context.workspace().template push<T**>(parts, numbers).data();
+    linalg::tell_products<T>(context, products * pairs_, queries_, head_size_, locations_);
+    auto const own = [=](Index part) {
+      body({items * part / parts, items * (part + 1) / parts}, all + part * numbers);
+    };
+    context.loop(label, parts, own, cost());
+  }
+
   /// The rows of one head of one image.
   template <class U>
   struct Head {

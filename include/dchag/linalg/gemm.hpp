@@ -10,8 +10,8 @@
 #include <dchag/linalg/detail/device_blas.hpp>
 #include <dchag/linalg/matrix.hpp>
 #include <dchag/linalg/narrow_product.hpp>
+#include <dchag/linalg/panel_product.hpp>
 #include <dchag/linalg/rounded.hpp>
-#include <dchag/linalg/small_product.hpp>
 #include <limits>
 #include <type_traits>
 
@@ -20,9 +20,6 @@
 // that are needed are included: they compile slowly.
 #if defined(KOKKOSKERNELS_ENABLE_TPL_BLAS)
 #include <KokkosBlas_Host_tpl.hpp>
-#endif
-#if defined(DCHAG_LINALG_HAS_CUBLAS) || defined(DCHAG_LINALG_HAS_ROCBLAS)
-#define DCHAG_LINALG_HAS_DEVICE_BLAS
 #endif
 #if !defined(KOKKOSKERNELS_ENABLE_TPL_BLAS) ||                                                     \
     ((defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP) || defined(KOKKOS_ENABLE_SYCL)) && \
@@ -64,9 +61,9 @@ void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Mat
 #if defined(KOKKOSKERNELS_ENABLE_TPL_BLAS)
     if (prefers_narrow_product<T>(a_op, b_op, c.rows, inner, c.columns))
       return NarrowProduct<T>{inner, alpha, beta, a, b, c}();
-    if constexpr (has_small_product)
-      if (prefers_small_product<T>(b_op, c.rows, inner, c.columns))
-        return small_product<T>(a_op, b_op, alpha, a, b, beta, c);
+    if constexpr (has_panel_product)
+      if (prefers_panel_product<T>(a_op, b_op, c.rows, inner, c.columns))
+        return panel_product<T>(a_op, b_op, alpha, a, b, beta, c);
     auto const narrow = [](Index value) { return static_cast<int>(std::max<Index>(value, 1)); };
     KokkosBlas::Impl::HostBlas<T>::gemm(b_op == Op::none ? 'N' : 'T', a_op == Op::none ? 'N' : 'T',
                                         static_cast<int>(c.columns), static_cast<int>(c.rows), static_cast<int>(inner),
@@ -145,46 +142,35 @@ struct Block {
   bool empty() const { return c.rows == 0 || c.columns == 0; }
 };
 
-/// The range of `extent` that the part-th of several equal steps takes.
-struct Part {
-  Index first, count;
-  Part(Index extent, Index step, Index part)
-      : first(std::min(extent, part * step)), count(std::min(extent, first + step) - first) {}
-};
+/// Equal blocks of C for so many threads, which read as little of A and B as such blocks can.
+struct Shares {
+  Index row_step, column_step, column_parts;
 
-/// Blocks that a host product is best cut into. OpenBLAS on AVX-512 skips packing, and is up to a fifth faster, where
-/// rows * inner * columns is at most 10^6 and B is not transposed. What would leave slivers is left whole.
-struct Blocking {
-  Index row_step, column_step, row_parts = 1, column_parts = 1;
-
-  Blocking(Op b_op, Index rows, Index inner, Index columns) : row_step(rows), column_step(columns) {
-    constexpr Index most = 1'000'000, sliver = 16, widest = 128, narrowest = 64;
-    Index const width = std::min(widest, most / (sliver * std::max<Index>(1, inner)) / sliver * sliver);
-    if (vector_bytes != 64 || b_op == Op::transpose || rows < sliver || width < narrowest) return;
-    column_step = even_step(columns, width);
-    row_step = even_step(rows, most / (std::max<Index>(1, inner) * column_step) / sliver * sliver);
-    row_parts = ceil_div(rows, row_step);
-    column_parts = ceil_div(columns, column_step);
+  Shares(Index rows, Index columns, Index parts) : row_step(rows), column_step(columns), column_parts(1) {
+    Index least = std::numeric_limits<Index>::max();
+    for (Index row_parts = 1; row_parts <= parts; ++row_parts) {
+      Index const height = step(rows, row_parts), width = step(columns, parts / row_parts);
+      if (parts % row_parts != 0 || height + width >= least) continue;
+      least = height + width;
+      row_step = height;
+      column_step = width;
+      column_parts = parts / row_parts;
+    }
   }
-  Index count() const { return row_parts * column_parts; }
 
-  /// The multiple of 16, no more than `most`, that cuts the extent into the fewest and most even parts.
-  static Index even_step(Index extent, Index most) {
-    return std::min(extent, round_up(ceil_div(extent, ceil_div(extent, most)), 16));
+  /// The part-th of them.
+  template <class T>
+  Block<T> of(Op a_op, Op b_op, Block<T> block, Index part) const {
+    Index const row = std::min(block.c.rows, part / column_parts * row_step),
+                column = std::min(block.c.columns, part % column_parts * column_step);
+    block.take_rows(a_op, row, std::min(row_step, block.c.rows - row));
+    block.take_columns(b_op, column, std::min(column_step, block.c.columns - column));
+    return block;
   }
-};
 
-/// The part-th of `parts` equal shares of the longer side of C.
-template <class T>
-Block<T> share(Op a_op, Op b_op, Block<T> block, Index part, Index parts) {
-  Index const extent = std::max(block.c.rows, block.c.columns);
-  Part const range(extent, round_up(ceil_div(extent, parts), 16), part);
-  if (block.c.rows >= block.c.columns)
-    block.take_rows(a_op, range.first, range.count);
-  else
-    block.take_columns(b_op, range.first, range.count);
-  return block;
-}
+ private:
+  static Index step(Index extent, Index parts) { return std::max<Index>(round_up(ceil_div(extent, parts), 16), 1); }
+};
 
 /// Whether operands are to be rounded to bfloat16, and there are any.
 template <class Space>
@@ -221,20 +207,14 @@ void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std:
   if (detail::tells(context, product) || count == 0 || c.first.rows == 0 || c.first.columns == 0) return;
   if constexpr (detail::calls_host_blas<Space>) {
     Index const threads = context.space().concurrency();
-    detail::Blocking const blocking(b_op, c.first.rows, inner, c.first.columns);
-    Index const blocks = blocking.count(), items = count * blocks;
-    if (items == 1 && !detail::prefers_small_product<T>(b_op, c.first.rows, inner, c.first.columns))
+    if (count == 1 && !detail::prefers_panel_product<T>(a_op, b_op, c.first.rows, inner, c.first.columns))
       return detail::product<Space, T>(context.space(), a_op, b_op, alpha, a.first, b.first, beta, c.first);
-    Index const parts = items % threads != 0 && items < 8 * threads ? threads : 1;
+    Index const parts = count % threads != 0 && count < 8 * threads ? threads : 1;
     Space const space = context.space();
-    context.loop("dchag::batched_gemm", items * parts, [=](Index item) {
-      Index const i = item / (blocks * parts), at = item / parts % blocks;
-      detail::Block<T> block{a.at(i), b.at(i), c.at(i)};
-      detail::Part const rows(c.first.rows, blocking.row_step, at % blocking.row_parts),
-          columns(c.first.columns, blocking.column_step, at / blocking.row_parts);
-      block.take_rows(a_op, rows.first, rows.count);
-      block.take_columns(b_op, columns.first, columns.count);
-      block = detail::share(a_op, b_op, block, item % parts, parts);
+    detail::Shares const shares(c.first.rows, c.first.columns, parts);
+    context.loop("dchag::batched_gemm", count * parts, [=](Index item) {
+      Index const i = item / parts;
+      auto const block = shares.of(a_op, b_op, detail::Block<T>{a.at(i), b.at(i), c.at(i)}, item % parts);
       if (!block.empty()) detail::product<Space, T>(space, a_op, b_op, alpha, block.a, block.b, beta, block.c);
     });
   } else {
@@ -258,7 +238,7 @@ void multiply_copies(Context<Space> const& context, BatchedProduct<float, float>
   if (context.dry()) {
     Index const count = product.c.count(), calls = std::is_same_v<U, float> ? count : Calls(product).count;
     if (context.work() != nullptr)
-      context.work()->rounded_product(calls, count, product.rows(), product.inner(), product.columns(), sizeof(U));
+      context.work()->rounded_product(count, product.rows(), product.inner(), product.columns(), sizeof(U), calls);
   } else if constexpr (std::is_same_v<U, float>) {
     batched_gemm(context.with(Products::unrounded), product.a_op, product.b_op, product.alpha, product.a, product.b,
                  product.beta, product.c);
@@ -307,9 +287,10 @@ void summed_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std::
   if constexpr (detail::calls_host_blas<Space>) {
     Index const parts = context.space().concurrency();
     Space const space = context.space();
+    detail::Shares const shares(c.rows, c.columns, parts);
     context.loop("dchag::summed_gemm", parts, [=](Index part) {
       for (Index i = 0; i < count; ++i) {
-        auto const block = detail::share(a_op, b_op, detail::Block<T>{a.at(i), b.at(i), c}, part, parts);
+        auto const block = shares.of(a_op, b_op, detail::Block<T>{a.at(i), b.at(i), c}, part);
         if (!block.empty())
           detail::product<Space, T>(space, a_op, b_op, alpha, block.a, block.b, i == 0 ? beta : T{1}, block.c);
       }

@@ -8,10 +8,12 @@ namespace dchag::linalg::detail {
 // Host products A B^T on the calling thread where B has few rows: what a gradient of weights is whose patches are of a
 // few pixels. A BLAS copies and pads both operands there and takes several times as long.
 
+inline constexpr Index narrow_columns = 16;  // are too many
+
 /// Whether NarrowProduct is the faster way to form a product of these sizes.
 template <class T>
 constexpr bool prefers_narrow_product(Op a_op, Op b_op, Index rows, Index inner, Index columns) {
-  return vector_bytes >= 32 && a_op == Op::none && b_op == Op::transpose && columns < 16 &&
+  return vector_bytes >= 32 && a_op == Op::none && b_op == Op::transpose && columns < narrow_columns &&
          inner * static_cast<Index>(sizeof(T)) >= vector_bytes && rows * inner * columns <= (Index{1} << 20);
 }
 

@@ -16,15 +16,7 @@ void thread_gemm(Space const& space, Op a_op, Op b_op, T alpha, std::type_identi
                  std::type_identity_t<Matrix<T const>> b, std::type_identity_t<T> beta,
                  std::type_identity_t<Matrix<T>> c) {
   static_assert(has_thread_gemm<Space>);
-  detail::Blocking const blocking(b_op, c.rows, a_op == Op::none ? a.columns : a.rows, c.columns);
-  for (Index at = 0; at < blocking.count(); ++at) {
-    detail::Block<T> block{a, b, c};
-    detail::Part const rows(c.rows, blocking.row_step, at % blocking.row_parts),
-        columns(c.columns, blocking.column_step, at / blocking.row_parts);
-    block.take_rows(a_op, rows.first, rows.count);
-    block.take_columns(b_op, columns.first, columns.count);
-    if (!block.empty()) detail::product<Space, T>(space, a_op, b_op, alpha, block.a, block.b, beta, block.c);
-  }
+  detail::product<Space, T>(space, a_op, b_op, alpha, a, b, beta, c);
 }
 
 /// op(B) of several products of one thread, in the form in which it is multiplied fastest: a copy, but for what is as
@@ -33,7 +25,7 @@ template <class Space, class T>
 class RightOperand {
  public:
   /// What rows and columns of C are best whole multiples of.
-  static constexpr Index row_step = detail::SmallTile<T>::rows, column_step = detail::SmallTile<T>::columns;
+  static constexpr Index row_step = detail::PanelTile<T>::rows, column_step = detail::PanelTile<T>::columns;
 
   /// Numbers of storage that B of that size takes.
   static Index size(Index inner, Index columns) { return detail::panels_size<T>(inner, columns); }
@@ -42,8 +34,8 @@ class RightOperand {
   RightOperand(Op op, Matrix<T const> const& b, T* storage)
       : op_(op), inner_(op == Op::none ? b.rows : b.columns), b_(b) {
     Index const columns = op == Op::none ? b.columns : b.rows;
-    if (op == Op::transpose && columns < detail::SmallTile<T>::columns) return;
-    panels_ = detail::has_small_product && inner_ <= detail::SmallTile<T>::largest_inner;
+    if (op == Op::transpose && columns < detail::narrow_columns) return;
+    panels_ = detail::has_panel_product && inner_ <= detail::PanelTile<T>::largest_inner;
     if (panels_)
       detail::copy_panels(op, b, inner_, columns, storage);
     else if (op == Op::transpose)
@@ -59,7 +51,7 @@ class RightOperand {
   void multiply(Space const& space, Op a_op, T alpha, Matrix<T const> const& a, T beta, Matrix<T> const& c) const {
     if (!panels_) return thread_gemm(space, a_op, op_, alpha, a, b_, beta, c);
     auto const panel = [this](Index j) { return b_.data + j * inner_; };
-    detail::small_product(a_op, alpha, a, panel, beta, c);
+    detail::panel_product(a_op, alpha, a, panel, beta, c);
   }
 
  private:

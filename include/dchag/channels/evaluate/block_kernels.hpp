@@ -9,7 +9,7 @@ namespace detail {
 
 // The loops over a block of tokens, some features of a few channels, which stays in a thread's cache. They go along the
 // rows, so that all arrays are read in order, and fetch what the next features take of the heads' array. A few channels
-// and features share what is loaded for a head.
+// and features share what is loaded for a head. They are not inlined, so that their addresses stay in registers.
 
 /// Tokens of a few channels and features with their beta, a register of rows at a time.
 template <class T, class L, int channels, int count>
@@ -18,7 +18,8 @@ struct BlockTokens {
   Index channel_step, row;
   L bias[channels][count];
 
-  BlockTokens(T const* tokens, Index channel_step, Index row, T const* beta, Index beta_step)
+  KOKKOS_FORCEINLINE_FUNCTION BlockTokens(T const* tokens, Index channel_step, Index row, T const* beta,
+                                          Index beta_step)
       : tokens(tokens), channel_step(channel_step), row(row) {
     for (int k = 0; k < channels; ++k)
       for (int f = 0; f < count; ++f) bias[k][f] = broadcast<L>(beta[k * beta_step + f]);
@@ -34,7 +35,7 @@ struct BlockTokens {
 /// sum[e, i, n] (+)= sum_c a[c, i, n] (t[c, e, n] + beta[c, e]).
 template <class T, class Space>
 struct SumBlock {
-  static constexpr int lanes = lane_count<T, Space>, channel_block = 4, feature_block = 2;
+  static constexpr int lanes = lane_count<T, Space>, channel_block = 4, feature_block = vector_bytes == 64 ? 4 : 2;
   using L = Lanes<T, lanes>;
   Index heads, features, pitch, width;
   Index beta_step;        // from channel to channel
@@ -42,7 +43,7 @@ struct SumBlock {
   T* sum;                 // [features, h, pitch]
 
   template <int channels, int count>
-  void run(Index c, Index e, bool accumulate) const {
+  [[gnu::noinline]] void run(Index c, Index e, bool accumulate) const {
     Index const row = pitch, step = heads * row, token_step = features * row, columns = width;
     T const* const weights = a + c * step;
     T* const to = sum + e * step;
@@ -100,7 +101,7 @@ struct PullBlock {
   T *da, *dt;                 // [c, h, pitch], [c, features, pitch]
 
   template <int channels, int count>
-  void run(Index c, Index e) const {
+  [[gnu::noinline]] void run(Index c, Index e) const {
     Index const row = pitch, step = heads * row, token_step = features * row, columns = width;
     T const *const weights = a + c * step, *const pulls = y + e * step;
     T *const slopes = da + c * step, *const out = dt + c * token_step + e * row;

@@ -3,11 +3,11 @@
 #include <KokkosKernels_config.h>
 
 #include <Kokkos_Core.hpp>
+#include <algorithm>
 #include <dchag/core/error.hpp>
 #include <dchag/linalg/matrix.hpp>
 #include <dchag/linalg/rounded.hpp>
-#include <memory>
-#include <sstream>
+#include <ostream>
 #include <type_traits>
 
 // Kokkos Kernels has no products of bfloat16 and none of batches of matrices at one distance: the vendor's BLAS is
@@ -18,6 +18,7 @@
 #define DCHAG_LINALG_HAS_ROCBLAS
 #endif
 #if defined(DCHAG_LINALG_HAS_CUBLAS) || defined(DCHAG_LINALG_HAS_ROCBLAS)
+#define DCHAG_LINALG_HAS_DEVICE_BLAS
 #include <KokkosBlas_tpl_spec.hpp>
 #endif
 
@@ -87,10 +88,51 @@ struct Calls {
   }
 };
 
+/// What a call has the vendor's BLAS multiply: a row-major product is the column-major product of the transposes in
+/// reverse order, so that B comes first.
+template <class T, class U>
+struct DeviceCall {
+  BatchedProduct<T, U> const& of;
+  Matrix<U const> a, b;
+  Matrix<T> c;
+  Index a_distance, b_distance, c_distance, each;
+
+  DeviceCall(BatchedProduct<T, U> const& product, Calls const& calls, Index call)
+      : of(product),
+        a(of.a.at(call * calls.first)),
+        b(of.b.at(call * calls.first)),
+        c(of.c.at(call * calls.first)),
+        a_distance(calls.distance(of.a, call)),
+        b_distance(calls.distance(of.b, call)),
+        c_distance(calls.distance(of.c, call)),
+        each(calls.each) {}
+
+  int rows() const { return static_cast<int>(of.columns()); }
+  int columns() const { return static_cast<int>(of.rows()); }
+  int inner() const { return static_cast<int>(of.inner()); }
+  int count() const { return static_cast<int>(each); }
+  template <class Number>
+  static int stride(Matrix<Number> const& matrix) {
+    return static_cast<int>(std::max<Index>(matrix.stride, 1));
+  }
+  friend std::ostream& operator<<(std::ostream& out, DeviceCall const& call) {
+    return out << call.each << " products of " << call.of.rows() << " x " << call.of.inner() << " by "
+               << call.of.inner() << " x " << call.of.columns();
+  }
+};
+
 #if defined(DCHAG_LINALG_HAS_CUBLAS)
 
-inline void check_cublas(cublasStatus_t status) {
-  require(status == CUBLAS_STATUS_SUCCESS, "cuBLAS: a product failed: ", cublasGetStatusString(status));
+inline cublasHandle_t blas_handle(Kokkos::Cuda const&) {
+  return KokkosBlas::Impl::CudaBlasSingleton::singleton().handle;
+}
+/// Null: the default stream.
+inline cublasStatus_t set_stream(cublasHandle_t handle, Kokkos::Cuda const* space) {
+  return cublasSetStream(handle, space == nullptr ? nullptr : space->cuda_stream());
+}
+template <class What>
+void check(cublasStatus_t status, What const& what) {
+  require(status == CUBLAS_STATUS_SUCCESS, "cuBLAS: ", what, ": ", cublasGetStatusString(status));
 }
 
 template <class T>
@@ -98,37 +140,31 @@ inline constexpr cudaDataType_t cublas_type = std::is_same_v<T, double>  ? CUDA_
                                               : std::is_same_v<T, float> ? CUDA_R_32F
                                                                          : CUDA_R_16BF;
 
-/// A row-major product is the column-major product of the transposes in reverse order.
 template <class T, class U>
-void run(Kokkos::Cuda const& space, BatchedProduct<T, U> const& of, Calls const& calls) {
+cublasStatus_t multiply(cublasHandle_t handle, DeviceCall<T, U> const& m) {
   constexpr cudaDataType_t in = cublas_type<U>, out = cublas_type<T>;
   constexpr cublasComputeType_t sums = std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
-  auto const narrow = [](Index value) { return static_cast<int>(value); };
-  auto const stride = [](auto const& matrix) { return static_cast<int>(matrix.stride > 0 ? matrix.stride : 1); };
-  auto const transposed = [](Op op) { return op == Op::none ? CUBLAS_OP_N : CUBLAS_OP_T; };
-  cublasHandle_t const handle = KokkosBlas::Impl::CudaBlasSingleton::singleton().handle;
-  check_cublas(cublasSetStream(handle, space.cuda_stream()));
-  for (Index call = 0; call < calls.count; ++call) {
-    Matrix<U const> const a = of.a.at(call * calls.first), b = of.b.at(call * calls.first);
-    Matrix<T> const c = of.c.at(call * calls.first);
-    if (calls.each == 1)
-      check_cublas(cublasGemmEx(handle, transposed(of.b_op), transposed(of.a_op), narrow(of.columns()),
-                                narrow(of.rows()), narrow(of.inner()), &of.alpha, b.data, in, stride(b), a.data, in,
-                                stride(a), &of.beta, c.data, out, stride(c), sums, CUBLAS_GEMM_DEFAULT));
-    else
-      check_cublas(cublasGemmStridedBatchedEx(
-          handle, transposed(of.b_op), transposed(of.a_op), narrow(of.columns()), narrow(of.rows()), narrow(of.inner()),
-          &of.alpha, b.data, in, stride(b), calls.distance(of.b, call), a.data, in, stride(a),
-          calls.distance(of.a, call), &of.beta, c.data, out, stride(c), calls.distance(of.c, call), narrow(calls.each),
-          sums, CUBLAS_GEMM_DEFAULT));
-  }
-  check_cublas(cublasSetStream(handle, nullptr));
+  auto const op = [](Op of) { return of == Op::none ? CUBLAS_OP_N : CUBLAS_OP_T; };
+  if (m.each == 1)
+    return cublasGemmEx(handle, op(m.of.b_op), op(m.of.a_op), m.rows(), m.columns(), m.inner(), &m.of.alpha, m.b.data,
+                        in, m.stride(m.b), m.a.data, in, m.stride(m.a), &m.of.beta, m.c.data, out, m.stride(m.c), sums,
+                        CUBLAS_GEMM_DEFAULT);
+  return cublasGemmStridedBatchedEx(handle, op(m.of.b_op), op(m.of.a_op), m.rows(), m.columns(), m.inner(), &m.of.alpha,
+                                    m.b.data, in, m.stride(m.b), m.b_distance, m.a.data, in, m.stride(m.a),
+                                    m.a_distance, &m.of.beta, m.c.data, out, m.stride(m.c), m.c_distance, m.count(),
+                                    sums, CUBLAS_GEMM_DEFAULT);
 }
 
 #elif defined(DCHAG_LINALG_HAS_ROCBLAS)
 
-inline void check_rocblas(rocblas_status status) {
-  require(status == rocblas_status_success, "rocBLAS: a product failed: ", rocblas_status_to_string(status));
+inline rocblas_handle blas_handle(Kokkos::HIP const&) { return KokkosBlas::Impl::RocBlasSingleton::singleton().handle; }
+/// Null: the default stream.
+inline rocblas_status set_stream(rocblas_handle handle, Kokkos::HIP const* space) {
+  return rocblas_set_stream(handle, space == nullptr ? nullptr : space->hip_stream());
+}
+template <class What>
+void check(rocblas_status status, What const& what) {
+  require(status == rocblas_status_success, "rocBLAS: ", what, ": ", rocblas_status_to_string(status));
 }
 
 template <class T>
@@ -136,35 +172,34 @@ inline constexpr rocblas_datatype rocblas_type = std::is_same_v<T, double>  ? ro
                                                  : std::is_same_v<T, float> ? rocblas_datatype_f32_r
                                                                             : rocblas_datatype_bf16_r;
 
-/// A row-major product is the column-major product of the transposes in reverse order.
 template <class T, class U>
-void run(Kokkos::HIP const& space, BatchedProduct<T, U> const& of, Calls const& calls) {
+rocblas_status multiply(rocblas_handle handle, DeviceCall<T, U> const& m) {
   constexpr rocblas_datatype in = rocblas_type<U>, out = rocblas_type<T>;
-  auto const narrow = [](Index value) { return static_cast<rocblas_int>(value); };
-  auto const stride = [](auto const& matrix) {
-    return static_cast<rocblas_int>(matrix.stride > 0 ? matrix.stride : 1);
-  };
-  auto const transposed = [](Op op) { return op == Op::none ? rocblas_operation_none : rocblas_operation_transpose; };
-  rocblas_handle const handle = KokkosBlas::Impl::RocBlasSingleton::singleton().handle;
-  check_rocblas(rocblas_set_stream(handle, space.hip_stream()));
-  for (Index call = 0; call < calls.count; ++call) {
-    Matrix<U const> const a = of.a.at(call * calls.first), b = of.b.at(call * calls.first);
-    Matrix<T> const c = of.c.at(call * calls.first);
-    if (calls.each == 1)
-      check_rocblas(rocblas_gemm_ex(handle, transposed(of.b_op), transposed(of.a_op), narrow(of.columns()),
-                                    narrow(of.rows()), narrow(of.inner()), &of.alpha, b.data, in, stride(b), a.data, in,
-                                    stride(a), &of.beta, c.data, out, stride(c), c.data, out, stride(c), out,
-                                    rocblas_gemm_algo_standard, 0, 0));
-    else
-      check_rocblas(rocblas_gemm_strided_batched_ex(
-          handle, transposed(of.b_op), transposed(of.a_op), narrow(of.columns()), narrow(of.rows()), narrow(of.inner()),
-          &of.alpha, b.data, in, stride(b), calls.distance(of.b, call), a.data, in, stride(a),
-          calls.distance(of.a, call), &of.beta, c.data, out, stride(c), calls.distance(of.c, call), c.data, out,
-          stride(c), calls.distance(of.c, call), narrow(calls.each), out, rocblas_gemm_algo_standard, 0, 0));
-  }
-  check_rocblas(rocblas_set_stream(handle, nullptr));
+  auto const op = [](Op of) { return of == Op::none ? rocblas_operation_none : rocblas_operation_transpose; };
+  if (m.each == 1)
+    return rocblas_gemm_ex(handle, op(m.of.b_op), op(m.of.a_op), m.rows(), m.columns(), m.inner(), &m.of.alpha,
+                           m.b.data, in, m.stride(m.b), m.a.data, in, m.stride(m.a), &m.of.beta, m.c.data, out,
+                           m.stride(m.c), m.c.data, out, m.stride(m.c), out, rocblas_gemm_algo_standard, 0, 0);
+  return rocblas_gemm_strided_batched_ex(
+      handle, op(m.of.b_op), op(m.of.a_op), m.rows(), m.columns(), m.inner(), &m.of.alpha, m.b.data, in, m.stride(m.b),
+      m.b_distance, m.a.data, in, m.stride(m.a), m.a_distance, &m.of.beta, m.c.data, out, m.stride(m.c), m.c_distance,
+      m.c.data, out, m.stride(m.c), m.c_distance, m.count(), out, rocblas_gemm_algo_standard, 0, 0);
 }
 
+#endif
+
+#if defined(DCHAG_LINALG_HAS_DEVICE_BLAS)
+/// In the space's stream.
+template <class Space, class T, class U>
+void run(Space const& space, BatchedProduct<T, U> const& of, Calls const& calls) {
+  auto const handle = blas_handle(space);
+  check(set_stream(handle, &space), "the stream of products");
+  for (Index call = 0; call < calls.count; ++call) {
+    DeviceCall const products(of, calls, call);
+    check(multiply(handle, products), products);
+  }
+  check(set_stream(handle, nullptr), "the stream of products");
+}
 #endif
 
 }  // namespace dchag::linalg::detail
