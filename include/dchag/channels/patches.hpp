@@ -122,9 +122,11 @@ void tiles_from_rows(Context<Space> const& context, Tiling const& tiling, Index 
       "dchag::channels::tiles_from_rows", ceil_div(tiling.tiles * width, side) * across,
       KOKKOS_LAMBDA(Index item) {
         Index const first = item / across * side, begin = item % across * side;
-        for (Index e = begin; e < Kokkos::min(begin + side, embed); ++e)
-          for (Index n = first; n < Kokkos::min(first + side, tiling.tiles * width); ++n)
-            tiled[(n / width * embed + e) * pitch + n % width] = n < rows ? gradient[n * embed + e] : T{0};
+        for (Index n = first; n < Kokkos::min(first + side, tiling.tiles * width); ++n) {
+          T* const column = tiled + n / width * embed * pitch + n % width;
+          for (Index e = begin; e < Kokkos::min(begin + side, embed); ++e)
+            column[e * pitch] = n < rows ? gradient[n * embed + e] : T{0};
+        }
       },
       moves<T>(2 * tiling.tiles * width * embed));
 }

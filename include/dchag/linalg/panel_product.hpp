@@ -173,7 +173,7 @@ constexpr bool prefers_panel_product(Op a_op, Op b_op, Index rows, Index inner, 
   if (!has_panel_product || columns < 2 * Tile::lanes) return false;
   Index const size = rows * inner * columns;
   if constexpr (vector_bytes == 64)
-    return rows >= 32 && (a_op == Op::none ? size <= (Index{1} << 28) : inner <= 256 && size <= (Index{1} << 24));
+    return rows >= 32 && (a_op == Op::none ? size <= (Index{1} << 29) : inner <= 256 && size <= (Index{1} << 24));
   return rows >= (b_op == Op::none ? 32 : 64) && inner <= Tile::largest_inner && size <= (Index{1} << 23);
 }
 

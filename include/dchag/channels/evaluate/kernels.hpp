@@ -299,10 +299,12 @@ void scale_patches(Context<Space> const& context, Tiling const& tiling, Index ch
   using L = Lanes<T, lanes>;
   Index const pitch = tiling.pitch;
   context.rows(
-      "dchag::channels::scale_patches", heads * channels * patch, tiling.width, lanes,
+      "dchag::channels::scale_patches", heads * channels, tiling.width, lanes,
       KOKKOS_LAMBDA(Index row, Index n) {
-        Index const pixel = row % (channels * patch), i = row / (channels * patch), c = pixel / patch;
-        store(scaled + row * pitch + n, load<L>(a + (c * heads + i) * pitch + n) * load<L>(x + pixel * pitch + n));
+        Index const c = row % channels, i = row / channels;
+        L const weight = load<L>(a + (c * heads + i) * pitch + n);
+        for (Index p = 0; p < patch; ++p)
+          store(scaled + (row * patch + p) * pitch + n, weight * load<L>(x + (c * patch + p) * pitch + n));
       },
       moves<T>((heads * channels * patch + channels * (patch + heads)) * tiling.width));
 }

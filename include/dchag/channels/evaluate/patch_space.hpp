@@ -10,10 +10,10 @@ namespace detail {
 template <class T, class Space>
 void weights_to_columns(Context<Space> const& context, Index channels, Index embed, Index patch, T* weight, T* columns,
                         bool back) {
-  context.loop(
-      "dchag::channels::weights_to_columns", embed * channels,
-      KOKKOS_LAMBDA(Index item) {
-        Index const e = back ? item % embed : item / channels, c = back ? item / embed : item % channels;
+  context.rows(
+      "dchag::channels::weights_to_columns", back ? channels : embed, back ? embed : channels, 1,
+      KOKKOS_LAMBDA(Index row, Index n) {
+        Index const e = back ? n : row, c = back ? row : n;
         T* const one = weight + (c * embed + e) * patch;
         T* const other = columns + (e * channels + c) * patch;
         for (Index p = 0; p < patch; ++p)
