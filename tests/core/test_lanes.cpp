@@ -52,3 +52,19 @@ TEST_CASE_TEMPLATE("a square of registers is transposed", T, float, double) {
   for (int i = 0; i < lanes; ++i)
     for (int j = 0; j < lanes; ++j) CHECK(to[i * lanes + j] == from[j * lanes + i]);
 }
+
+TEST_CASE_TEMPLATE("rows are turned into columns, and nothing else is written", T, float, double) {
+  constexpr int lanes = dchag::lane_count<T, Space>;
+  constexpr dchag::Index most = 29, step = lanes + 3;
+  T from[lanes * 2 * most];
+  for (int i = 0; i < lanes * 2 * most; ++i) from[i] = static_cast<T>(i + 1);
+  for (dchag::Index count : {0, 1, 4, 13, 29}) {
+    INFO(count, " columns");
+    T to[(most + 1) * step] = {};
+    auto const row = [&](int lane) { return from + lane * 2 * most; };
+    dchag::turn_rows<lanes>(row, count, to, step);
+    for (dchag::Index k = 0; k <= most; ++k)
+      for (int lane = 0; lane < step; ++lane)
+        CHECK(to[k * step + lane] == (k < count && lane < lanes ? row(lane)[k] : T{0}));
+  }
+}

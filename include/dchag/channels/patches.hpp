@@ -85,12 +85,20 @@ void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling
         }
         for (Index c = begin; c < end; ++c) {
           T const* from[lanes];  // null: zeros
-          for (int lane = 0; lane < lanes; ++lane)
-            from[lane] = image[lane] < 0 || absent(image[lane], c) ? nullptr : images + corner[lane] + c * plane;
+          bool all = true;
+          for (int lane = 0; lane < lanes; ++lane) {
+            bool const lacks = image[lane] < 0 || absent(image[lane], c);
+            from[lane] = lacks ? nullptr : images + corner[lane] + c * plane;
+            all = all && !lacks;
+          }
           T* to = patches + c * pixels * pitch + first;
-          for (Index y = 0; y < p; ++y)
-            for (Index x = y * width; x < y * width + p; ++x, to += pitch)
-              for (int lane = 0; lane < lanes; ++lane) to[lane] = from[lane] == nullptr ? T{0} : from[lane][x];
+          for (Index y = 0; y < p; ++y, to += p * pitch)
+            if (all)
+              turn_rows<lanes>([&](int lane) { return from[lane] + y * width; }, p, to, pitch);
+            else
+              for (Index x = 0; x < p; ++x)
+                for (int lane = 0; lane < lanes; ++lane)
+                  to[x * pitch + lane] = from[lane] == nullptr ? T{0} : from[lane][y * width + x];
         }
       },
       moves<T>(2 * channels * pixels * tiling.width));

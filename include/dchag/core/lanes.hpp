@@ -2,6 +2,7 @@
 
 #include <Kokkos_Core.hpp>
 #include <cstring>
+#include <dchag/core/types.hpp>
 #include <type_traits>
 #include <utility>
 
@@ -131,6 +132,37 @@ void transpose_lanes(L (&rows)[count]) {
     for (int j = 0; j < count; ++j) turned[i][j] = values[j][i];
   for (int i = 0; i < count; ++i) rows[i] = load<L>(turned[i]);
 #endif
+}
+
+namespace detail {
+/// As turn_rows(), in whole squares of lanes from k = first on. Answers how far they go.
+template <int side, int lanes, class T, class From>
+KOKKOS_FORCEINLINE_FUNCTION Index turn_squares(From const& from, Index first, Index count, T* to, Index step) {
+  if constexpr (lanes % side == 0)
+    for (; first + side <= count; first += side)
+      for (int lane = 0; lane < lanes; lane += side) {
+        using L = Lanes<T, side>;
+        L square[side];
+        for (int i = 0; i < side; ++i) square[i] = load<L>(from(lane + i) + first);
+        transpose_lanes<T>(square);
+        for (int i = 0; i < side; ++i) store(to + (first + i) * step + lane, square[i]);
+      }
+  return first;
+}
+}  // namespace detail
+
+/// to[k * step + lane] = from(lane)[k] for k in [0, count): what stands in rows at from(lane) comes to stand in
+/// columns.
+template <int lanes, class T, class From>
+KOKKOS_FORCEINLINE_FUNCTION void turn_rows(From const& from, Index count, T* to, Index step) {
+  Index k = 0;
+  if constexpr (lanes > 1) {
+    if constexpr (lanes > 8) k = detail::turn_squares<lanes, lanes>(from, k, count, to, step);
+    k = detail::turn_squares<8, lanes>(from, k, count, to, step);
+    k = detail::turn_squares<4, lanes>(from, k, count, to, step);
+  }
+  for (; k < count; ++k)
+    for (int lane = 0; lane < lanes; ++lane) to[k * step + lane] = from(lane)[k];
 }
 
 template <class L>

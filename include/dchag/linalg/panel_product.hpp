@@ -120,8 +120,7 @@ void panel_product(Op a_op, T alpha, Matrix<T const> const& a, Panel const& pane
   }
 }
 
-/// Columns [first, first + columns) of op(B) as a panel, padded to whole vectors; where B is transposed, in squares of
-/// a register.
+/// Columns [first, first + columns) of op(B) as a panel, padded to whole vectors.
 template <class T>
 void copy_panel(Op b_op, Matrix<T const> const& b, Index inner, Index first, Index columns, T* panel) {
   constexpr int lanes = PanelTile<T>::lanes;
@@ -129,25 +128,14 @@ void copy_panel(Op b_op, Matrix<T const> const& b, Index inner, Index first, Ind
   Index const width = round_up(columns, lanes), whole = columns / lanes * lanes;
   Index const step = b_op == Op::none ? 1 : b.stride, inner_step = b_op == Op::none ? b.stride : 1;
   T const* const from = b.data + first * step;
-  Index squares = 0;  // rows of the panel that come in squares
   if (b_op == Op::none)
     for (Index k = 0; k < inner; ++k)
       for (Index j = 0; j < whole; j += lanes) store(panel + k * width + j, load<L>(from + k * b.stride + j));
   else
-    for (; squares + lanes <= inner; squares += lanes)
-      for (Index j = 0; j < whole; j += lanes) {
-        L square[lanes];
-        for (int i = 0; i < lanes; ++i) square[i] = load<L>(from + (j + i) * b.stride + squares);
-        transpose_lanes<T>(square);
-        for (int i = 0; i < lanes; ++i) store(panel + (squares + i) * width + j, square[i]);
-      }
-  auto const copy = [&](Index k_first, Index j_first) {
-    for (Index k = k_first; k < inner; ++k)
-      for (Index j = j_first; j < width; ++j)
-        panel[k * width + j] = j < columns ? from[j * step + k * inner_step] : T{0};
-  };
-  if (whole < width) copy(0, whole);
-  if (b_op == Op::transpose) copy(squares, 0);
+    for (Index j = 0; j < whole; j += lanes)
+      turn_rows<lanes>([&](int lane) { return from + (j + lane) * b.stride; }, inner, panel + j, width);
+  for (Index k = 0; k < inner && whole < width; ++k)
+    for (Index j = whole; j < width; ++j) panel[k * width + j] = j < columns ? from[j * step + k * inner_step] : T{0};
 }
 
 /// Numbers that copy_panels() writes.

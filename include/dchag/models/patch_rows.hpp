@@ -84,8 +84,7 @@ struct PatchError {
         Index const here = Kokkos::min(columns, patch - x);
         T const* const image = corner + c * plane + y * width + x;
         T targets[columns * lanes];
-        for (int lane = 0; lane < lanes; ++lane)
-          for (Index k = 0; k < here; ++k) targets[k * lanes + lane] = image[lane * plane + k];
+        turn_rows<lanes>([&](int lane) { return image + lane * plane; }, here, targets, lanes);
         for (Index k = 0; k < here; ++k) {
           T* const at = prediction + (y * patch + x + k) * channels + c;
           L difference = load<L>(at) - load<L>(targets + k * lanes);
