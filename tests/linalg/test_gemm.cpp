@@ -90,8 +90,9 @@ TEST_CASE_TEMPLATE("products of panels on the calling thread are alpha op(A) op(
 }
 
 TEST_CASE("the blocks of C that threads take are C, once") {
-  for (auto const& [rows, columns] : {std::pair<Index, Index>{1, 1}, {0, 5}, {17, 40}, {512, 768}, {2000, 3}})
+  for (auto const& size : {std::pair<Index, Index>{1, 1}, {0, 5}, {17, 40}, {512, 768}, {2000, 3}})
     for (Index parts : {1, 2, 3, 6, 7, 16, 64}) {
+      Index const rows = size.first, columns = size.second;
       INFO(rows, " x ", columns, " in ", parts);
       std::vector<float> memory(static_cast<std::size_t>(rows * columns + 1));
       Matrix<float> const c(memory.data(), rows, columns), left(memory.data(), rows, 0),
