@@ -1,10 +1,9 @@
 // The channel front end, forward and backward, in each order of evaluation: time, the bound (multiply-adds of the order
-// at the rate of one large product, measured in the same run), their ratio, and the bytes of workspace.
+// at the rate of one large product, measured in turns), their ratio, and the bytes of workspace.
 #include <benchmark/benchmark.h>
 
 #include <dchag/parallel/environment.hpp>
 #include <string>
-#include <vector>
 
 #include "front_end_run.hpp"
 #include "rates.hpp"
@@ -17,17 +16,13 @@ using benchmarks::Shape;
 template <class Evaluation>
 void front_end(benchmark::State& state, Shape shape, Order order) {
   benchmarks::FrontEndRun<Evaluation> run(shape);
-  std::vector<double> seconds;
+  benchmarks::SharesOfBound shares(evaluation_operations(order, shape.unit()).total());
   for (auto _ : state) {
-    seconds.push_back(run.step());
-    state.SetIterationTime(seconds.back());
+    double const seconds = run.step();
+    state.SetIterationTime(seconds);
+    shares.add(seconds);
   }
-  double const median = benchmarks::median(seconds), rate = benchmarks::product_rate();
-  double const bound = evaluation_operations(order, shape.unit()).total() / rate;
-  state.counters["median_ms"] = 1e3 * median;
-  state.counters["bound_ms"] = 1e3 * bound;
-  state.counters["of_bound"] = bound / median;
-  state.counters["sgemm_GF/s"] = 2e-9 * rate;
+  shares.tell(state);
   state.counters["workspace_MiB"] = static_cast<double>(run.workspace_bytes()) / (1 << 20);
 }
 

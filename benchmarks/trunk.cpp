@@ -1,12 +1,10 @@
 // A transformer's trunk, forward and backward with the gradient of its input: time, the bound (its multiply-adds at the
-// rate of one large product, measured in the same run), their ratio, and the bytes of workspace.
+// rate of one large product, measured in turns), their ratio, and the bytes of workspace.
 #include <benchmark/benchmark.h>
 
 #include <Kokkos_Timer.hpp>
-#include <algorithm>
 #include <dchag/parallel/environment.hpp>
 #include <string>
-#include <vector>
 
 #include "rates.hpp"
 #include "trunk_run.hpp"
@@ -17,20 +15,15 @@ using namespace dchag;
 
 void trunk(benchmark::State& state, TransformerConfig config, Index locations) {
   benchmarks::TrunkRun run(config, locations);
-  double const before = benchmarks::product_rate();
-  std::vector<double> seconds;
+  benchmarks::SharesOfBound shares(run.operations());
   for (auto _ : state) {
     Kokkos::Timer const timer;
     run.step();
-    seconds.push_back(timer.seconds());
-    state.SetIterationTime(seconds.back());
+    double const seconds = timer.seconds();
+    state.SetIterationTime(seconds);
+    shares.add(seconds);
   }
-  double const median = benchmarks::median(seconds), rate = std::max(before, benchmarks::product_rate());
-  double const bound = run.operations() / rate;
-  state.counters["median_ms"] = 1e3 * median;
-  state.counters["bound_ms"] = 1e3 * bound;
-  state.counters["of_bound"] = bound / median;
-  state.counters["sgemm_GF/s"] = 2e-9 * rate;
+  shares.tell(state);
   state.counters["workspace_MiB"] = static_cast<double>(run.workspace_bytes()) / (1 << 20);
 }
 
