@@ -12,7 +12,7 @@
 
 namespace dchag::benchmarks {
 
-/// One product of 2048-cubed matrices, whose rate bounds what is made of products. It is formed between what it is
+/// One product of 2048 x 2048 matrices, whose rate bounds what is made of products. It is formed between what it is
 /// compared with, since processors change their clock from second to second.
 class LargeProduct {
  public:

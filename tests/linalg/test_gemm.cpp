@@ -107,6 +107,10 @@ TEST_CASE("the blocks of C that threads take are C, once") {
       }
       CHECK(std::count(memory.begin(), memory.end() - 1, 1.0f) == rows * columns);
     }
+  dchag::linalg::detail::Shares const wide(512, 768, 16), tall(2000, 3, 16), two(512, 768, 2);
+  CHECK(std::pair(wide.row_step, wide.column_step) == std::pair<Index, Index>(128, 192));
+  CHECK(std::pair(tall.row_step, tall.column_step) == std::pair<Index, Index>(128, 16));
+  CHECK(std::pair(two.row_step, two.column_step) == std::pair<Index, Index>(512, 384));
 }
 
 TEST_CASE_TEMPLATE("narrow products on the calling thread are alpha A B^T + beta C", T, float, double) {

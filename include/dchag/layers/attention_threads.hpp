@@ -75,15 +75,13 @@ class AttentionThreads {
   };
   /// body(range of items, storage) on every thread, which has that many numbers of its own; so many products a pair.
   template <class Body>
-  void share(Context<Space> const& context, char const* label, Index products, Index items, Index numbers,
+  void share(Context<Space> const& context, char const* label, Index products, Index items, Index each,
              Body const& body) const {
     Index const parts = context.space().concurrency();
     auto scope = context.workspace().scope();
-    T* const all = context.workspace().template push<T**>(parts, numbers).data();
+    T* const all = context.workspace().template push<T**>(parts, each).data();
     linalg::tell_products<T>(context, products * pairs_, queries_, head_size_, locations_);
-    auto const own = [=](Index part) {
-      body({items * part / parts, items * (part + 1) / parts}, all + part * numbers);
-    };
+    auto const own = [=](Index part) { body({items * part / parts, items * (part + 1) / parts}, all + part * each); };
     context.loop(label, parts, own, cost());
   }
 

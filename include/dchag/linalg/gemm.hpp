@@ -15,8 +15,9 @@
 #include <limits>
 #include <type_traits>
 
-// Host products go to the BLAS that Kokkos Kernels was built with, one call a thread inside a parallel loop; device
-// products to the vendor's BLAS, a batch at a time; where either is missing, through KokkosBlas::gemm. Only the headers
+// Host products are narrow or panel products of our own where these are faster; else they go to the BLAS that Kokkos
+// Kernels was built with, one call a thread inside a parallel loop. Device products go to the vendor's BLAS, a batch at
+// a time; where either is missing, through KokkosBlas::gemm. Only the headers
 // that are needed are included: they compile slowly.
 #if defined(KOKKOSKERNELS_ENABLE_TPL_BLAS)
 #include <KokkosBlas_Host_tpl.hpp>
