@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <dchag/core/error.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/random.hpp>
 #include <dchag/core/types.hpp>
 #include <string>
@@ -28,9 +29,8 @@ namespace detail {
 template <class Space>
 void draw_channels(Space const& space, std::uint64_t key, Index first, bool same, Index images, Index channels,
                    unsigned char const* available, unsigned char* present) {
-  Kokkos::parallel_for(
-      "dchag::channels::draw_channels", Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space, 0, images),
-      KOKKOS_LAMBDA(Index b) {
+  for_each(
+      space, "dchag::channels::draw_channels", images, KOKKOS_LAMBDA(Index b) {
         std::uint64_t const of_image = random_bits(key, same ? 0 : static_cast<std::uint64_t>(first + b));
         unsigned char* const to = present + b * channels;
         Index left = 0;

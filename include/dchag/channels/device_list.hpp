@@ -1,6 +1,7 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/types.hpp>
 #include <string>
 #include <vector>
@@ -14,8 +15,8 @@ using DeviceList = Kokkos::View<Index*, typename Space::device_type>;
 template <class Space>
 DeviceList<Space> device_list(std::string const& label, std::vector<Index> const& host) {
   DeviceList<Space> const list(label, host.size());
-  Kokkos::deep_copy(list, Kokkos::View<Index const*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>(
-                              host.data(), host.size()));
+  copy(Space(), list, reshape<Index const*, Kokkos::HostSpace>(host.data(), host.size()));
+  Space().fence("dchag::channels::device_list");
   return list;
 }
 

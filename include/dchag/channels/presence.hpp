@@ -6,6 +6,7 @@
 #include <dchag/channels/tree_shares.hpp>
 #include <dchag/channels/units/unit.hpp>
 #include <dchag/core/error.hpp>
+#include <dchag/core/loops.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -163,9 +164,9 @@ class Presence {
   std::vector<int> host(std::size_t level) const {
     Index const tokens = level == 0 ? groups_[0].tokens : groups_[level - 1].groups;
     std::vector<int> all(static_cast<std::size_t>(images_ * tokens));
-    Kokkos::deep_copy(
-        Kokkos::View<int*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>(all.data(), all.size()),
-        reshape<int const*, Space>(heights_[level], images_ * tokens));
+    copy(Space(), reshape<int*, Kokkos::HostSpace>(all.data(), all.size()),
+         reshape<int const*, Space>(heights_[level], images_ * tokens));
+    Space().fence("dchag::channels::presence");
     return all;
   }
   std::string name_of(Index channel) const {

@@ -2,6 +2,7 @@
 
 #include <Kokkos_Profiling_ScopedRegion.hpp>
 #include <dchag/core/error.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/products.hpp>
 #include <dchag/core/types.hpp>
 #include <dchag/core/work.hpp>
@@ -64,7 +65,7 @@ class Context {
   template <class Body>
   void loop(char const* label, Index count, Body const& body, LoopCost const& cost = {}) const {
     if (tells(label, count, cost) || count == 0) return;
-    Kokkos::parallel_for(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body);
+    for_each(space_, label, count, body);
   }
 
   /// body(row, n) for row in [0, count) and n from 0 to below width by steps: on a host a thread takes whole rows, on a
@@ -78,11 +79,8 @@ class Context {
   /// body(i, sum&) for i in [0, count), the sum returned. Waits for the device. Zero where nothing runs.
   template <class T, class Body>
   T sum(char const* label, Index count, Body const& body, LoopCost const& cost = {}) const {
-    T total{};
-    if (!tells(label, count, cost) && count > 0)
-      Kokkos::parallel_reduce(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space_, 0, count), body,
-                              total);
-    return total;
+    if (tells(label, count, cost) || count == 0) return T{};
+    return sum_each<T>(space_, label, count, body);
   }
 
   /// body(team) for a league of teams, with the vector length and the bytes of team scratch (level 0) given.
@@ -97,15 +95,16 @@ class Context {
                          body);
   }
 
-  template <class Destination, class Value>
-  void fill(Destination const& destination, Value value) const {
-    if (!tells("dchag::fill", 1, {bytes_of(destination)})) Kokkos::deep_copy(space_, destination, value);
+  /// dchag::fill
+  template <class To>
+  void fill(To const& to, typename To::value_type value) const {
+    if (!tells("dchag::fill", 1, {bytes_of(to)})) dchag::fill(space_, to, value);
   }
 
-  template <class Destination, class Source>
-  void copy(Destination const& destination, Source const& source) const {
-    if (!tells("dchag::copy", 1, {bytes_of(destination) + bytes_of(source)}))
-      Kokkos::deep_copy(space_, destination, source);
+  /// dchag::copy
+  template <class To, class From>
+  void copy(To const& to, From const& from) const {
+    if (!tells("dchag::copy", 1, {bytes_of(to) + bytes_of(from)})) dchag::copy(space_, to, from);
   }
 
   void fence(char const* label) const {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <dchag/core/lanes.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/placement.hpp>
 #include <dchag/core/random_lanes.hpp>
 #include <dchag/core/types.hpp>
@@ -23,9 +24,8 @@ void draw_range(std::uint64_t key, double mean, double deviation, DrawnRange con
   Index const run = drawn.range.count * drawn.inner, chunks = ceil_div(run, chunk);
   Index const whole = drawn.extent * drawn.inner, first = drawn.range.begin * drawn.inner,
               held = drawn.held * drawn.inner, before = drawn.before * drawn.inner;
-  Kokkos::parallel_for(
-      "dchag::parameters::draw", Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(0, drawn.outer * chunks),
-      KOKKOS_LAMBDA(Index item) {
+  for_each(
+      Space(), "dchag::parameters::draw", drawn.outer * chunks, KOKKOS_LAMBDA(Index item) {
         using L = Lanes<double, static_cast<int>(lanes)>;
         Index const out = item / chunks, begin = item % chunks * chunk, end = Kokkos::min(run, begin + chunk);
         T* const to = values + out * held + before;

@@ -2,10 +2,12 @@
 
 #include <array>
 #include <cstdio>
+#include <initializer_list>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace dchag {
 
@@ -15,12 +17,34 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+namespace detail {
+
+/// A part of a message, of any type that a stream writes.
+struct MessagePart {
+  void const* value;
+  void (*write)(std::ostream& message, void const* value);
+};
+
+template <class T>
+void write_part(std::ostream& message, void const* value) {
+  if constexpr (std::is_array_v<T>)
+    message << static_cast<char const*>(value);
+  else
+    message << *static_cast<T const*>(value);
+}
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_with(std::initializer_list<MessagePart> parts) {
+  std::ostringstream message;
+  for (MessagePart const& part : parts) part.write(message, part.value);
+  throw Error(message.str());
+}
+
+}  // namespace detail
+
 /// Throws Error with its arguments written one after the other.
 template <class... Parts>
 [[noreturn]] void fail(Parts const&... parts) {
-  std::ostringstream message;
-  (message << ... << parts);
-  throw Error(message.str());
+  detail::fail_with({detail::MessagePart{&parts, &detail::write_part<Parts>}...});
 }
 
 /// Throws Error with the remaining arguments written one after the other, unless the condition holds.

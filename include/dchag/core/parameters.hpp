@@ -6,6 +6,7 @@
 #include <dchag/core/context.hpp>
 #include <dchag/core/draw.hpp>
 #include <dchag/core/error.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/placement.hpp>
 #include <dchag/core/random.hpp>
 #include <dchag/core/types.hpp>
@@ -181,12 +182,12 @@ class Parameters {
     for (auto& unit : units_) {
       for (auto* parameter : unit.parameters) set_kept(unit, *parameter);
       T* const values = shard_.values ? whole_values_[0].data() : unit.values.data();
-      if (shard_.values) Kokkos::deep_copy(whole_values_[0], T{0});
+      if (shard_.values) fill(Space(), whole_values_[0], T{0});
       for (auto* parameter : unit.parameters) draw(*parameter, seed);
       for (OwnedRange const& range : unit.owned)
         if (shard_.values)
-          Kokkos::deep_copy(reshape<T*, Space>(unit.values.data() + range.at, range.count),
-                            reshape<T*, Space>(values + range.begin, range.count));
+          copy(Space(), reshape<T*, Space>(unit.values.data() + range.at, range.count),
+               reshape<T*, Space>(values + range.begin, range.count));
     }
     Space().fence("dchag::parameters");
   }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <dchag/core/lanes.hpp>
 #include <dchag/core/large_pages.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/types.hpp>
 #include <string>
 
@@ -15,9 +16,7 @@ Kokkos::View<T*, typename Space::device_type> zeros(std::string const& label, In
   Kokkos::View<T*, typename Space::device_type> const buffer(Kokkos::view_alloc(Kokkos::WithoutInitializing, label),
                                                              static_cast<std::size_t>(count));
   if constexpr (on_host<Space>) prefer_large_pages(buffer.data(), buffer.size() * sizeof(T));
-  Kokkos::parallel_for(
-      "dchag::zeros", Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(0, count),
-      KOKKOS_LAMBDA(Index i) { buffer(i) = T{0}; });
+  fill(Space(), buffer, T{0});
   Space().fence("dchag::zeros");
   return buffer;
 }

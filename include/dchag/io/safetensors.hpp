@@ -159,12 +159,12 @@ class SafetensorsWriter {
   SafetensorsWriter(std::filesystem::path path, std::map<std::string, std::string> const& metadata,
                     std::vector<Tensor> tensors)
       : file_(std::move(path)) {
-    std::stable_sort(tensors.begin(), tensors.end(),
-                     [](Tensor const& a, Tensor const& b) { return bytes_of(a.dtype) > bytes_of(b.dtype); });
     Json::object_t root;
     if (!metadata.empty()) root.emplace_back("__metadata__", metadata);
     std::uint64_t offset = 0;
-    for (auto const& tensor : tensors) root.emplace_back(tensor.name, place(tensor, offset));
+    for (std::size_t const width : {8, 4, 2, 1})
+      for (auto const& tensor : tensors)
+        if (bytes_of(tensor.dtype) == width) root.emplace_back(tensor.name, place(tensor, offset));
 
     std::string text;
     try {

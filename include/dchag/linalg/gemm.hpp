@@ -6,6 +6,7 @@
 #include <dchag/core/context.hpp>
 #include <dchag/core/error.hpp>
 #include <dchag/core/lanes.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/pieces.hpp>
 #include <dchag/linalg/detail/device_blas.hpp>
 #include <dchag/linalg/matrix.hpp>
@@ -79,9 +80,8 @@ void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Mat
       T* out = c.data;
       Index const row_step = a_op == Op::none ? a.stride : 1, column_step = a_op == Op::none ? 1 : a.stride;
       Index const right_step = b_op == Op::none ? b.stride : 1, out_step = c.stride;
-      Kokkos::parallel_for(
-          "dchag::gemm::one_column", Kokkos::RangePolicy<Space, Kokkos::IndexType<Index>>(space, 0, c.rows),
-          KOKKOS_LAMBDA(Index row) {
+      for_each(
+          space, "dchag::gemm::one_column", c.rows, KOKKOS_LAMBDA(Index row) {
             T total = 0;
             for (Index k = 0; k < inner; ++k) total += left[row * row_step + k * column_step] * right[k * right_step];
             out[row * out_step] = alpha * total + (beta == T{0} ? T{0} : beta * out[row * out_step]);

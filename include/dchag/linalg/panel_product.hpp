@@ -90,7 +90,7 @@ struct PanelRows {
   template <int rows = Tile::rows_of(vectors)>
   void run_from(Index row, Index count, T const* a, T* c) const {
     for (; row + rows <= count; row += rows) run<rows>(a + row * row_step, c + row * c_step);
-    if constexpr (rows > 1) run_from<(rows > 4 ? 4 : rows / 2)>(row, count, a, c);
+    if constexpr (rows > 1) run_from<(rows > 4 ? 4 : 1)>(row, count, a, c);
   }
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <dchag/channels/front_end.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/models/encoder.hpp>
 #include <dchag/models/head.hpp>
 #include <dchag/models/lead_times.hpp>
@@ -128,7 +129,8 @@ class Forecaster {
     auto const host = Kokkos::create_mirror_view(row_weights_);
     std::vector<double> const weights = config_.weights_of_rows();
     for (std::size_t row = 0; row < weights.size(); ++row) host(row) = static_cast<Scalar>(weights[row]);
-    Kokkos::deep_copy(row_weights_, host);
+    copy(Space(), row_weights_, host);
+    Space().fence("dchag::row_weights");
     shard<typename Set::Parallel::Shard>(parameters_, mesh_);
     if (!options.storage) {
       parameters_.plan();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/parameters.hpp>
 
 namespace dchag::detail {
@@ -22,8 +23,9 @@ void set_positions(Parameter<T, Space> const& parameter, Index rows, Index colum
       for (Index k = 0; k < 4; ++k) host(location, k * quarter + i) = static_cast<T>(features[k]);
     }
   auto const& kept = parameter.kept;
-  Kokkos::deep_copy(reshape<T*, Space>(kept.values, kept.count),
-                    reshape<T*, Kokkos::HostSpace>(host.data() + kept.first, kept.count));
+  copy(Space(), reshape<T*, Space>(kept.values, kept.count),
+       reshape<T const*, Kokkos::HostSpace>(host.data() + kept.first, kept.count));
+  Space().fence("dchag::positions");
 }
 
 }  // namespace dchag::detail

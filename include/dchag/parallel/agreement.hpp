@@ -38,11 +38,16 @@ struct ConfigurationField {
 
 namespace detail {
 
-/// The fields one after the other, each text behind its length.
+/// The two texts of a field, each behind its length.
+inline std::string encoded(ConfigurationField const& field) {
+  std::string text;
+  for (std::string const* part : {&field.name, &field.value}) text += std::to_string(part->size()) + ':' + *part;
+  return text;
+}
+
 inline std::string encoded(std::vector<ConfigurationField> const& fields) {
   std::string text;
-  for (auto const& field : fields)
-    for (auto const& part : {field.name, field.value}) text += std::to_string(part.size()) + ':' + part;
+  for (auto const& field : fields) text += encoded(field);
   return text;
 }
 
@@ -64,11 +69,10 @@ inline std::vector<ConfigurationField> decoded(std::string_view text) {
 }
 
 /// 64 bits that differ where the fields do, whatever their order.
-inline std::uint64_t digest(std::vector<ConfigurationField> fields) {
-  std::sort(fields.begin(), fields.end(), [](ConfigurationField const& a, ConfigurationField const& b) {
-    return std::pair(a.name, a.value) < std::pair(b.name, b.value);
-  });
-  return random_key(0, encoded(fields));
+inline std::uint64_t digest(std::vector<ConfigurationField> const& fields) {
+  std::uint64_t sum = 0;
+  for (auto const& field : fields) sum += random_key(0, encoded(field));
+  return sum;
 }
 
 inline bool all_equal(Communicator const& group, std::uint64_t value) {

@@ -3,6 +3,7 @@
 #include <Kokkos_Core.hpp>
 #include <cstddef>
 #include <dchag/core/context.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/types.hpp>
 #include <dchag/parallel/detail/exchange.hpp>
 #include <exception>
@@ -72,8 +73,7 @@ class Pending {
         MPI_Waitall(static_cast<int>(exchange.requests.size()), exchange.requests.data(), MPI_STATUSES_IGNORE),
         "MPI_Waitall");
     if (result_.size() > 0) {
-      using Host = Kokkos::View<std::byte const*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
-      Kokkos::deep_copy(space, result_, Host(arrived_, result_.size()));
+      copy(space, result_, reshape<std::byte const*, Kokkos::HostSpace>(arrived_, result_.size()));
       space.fence("dchag::communicator::staged");
     }
     exchange.busy = false;

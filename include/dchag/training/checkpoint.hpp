@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <dchag/core/error.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/core/parameters.hpp>
 #include <dchag/io/safetensors.hpp>
 #include <dchag/parallel/mesh.hpp>
@@ -102,7 +103,8 @@ void read_parts(std::vector<TensorPart<T, Space>> const& tensors, Read const& re
       read(tensor.name, static_cast<std::size_t>(whole),
            std::span<T>(host.data() + (held - tensor.first), static_cast<std::size_t>(length)));
     });
-    Kokkos::deep_copy(tensor.numbers, host);
+    copy(Space(), tensor.numbers, host);
+    Space().fence("dchag::checkpoint::read");
   }
 }
 

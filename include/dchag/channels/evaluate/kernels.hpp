@@ -11,7 +11,7 @@
 // c channels or tokens of the unit, i heads, e features, p pixels of a patch, n rows; s scores, a attention weights.
 namespace dchag::channels::kernels {
 
-/// Calls f with the largest of 8, 4, 3, 2 and 1 that divides the number of heads and is not above `most`, as a
+/// Calls f with the largest of 8, 4, 3 and 1 that divides the number of heads and is not above `most`, as a
 /// constant.
 template <int most = 8, class F>
 void with_head_block(Index heads, F const& f) {
@@ -19,7 +19,6 @@ void with_head_block(Index heads, F const& f) {
     if (heads % 8 == 0) return f(std::integral_constant<int, 8>());
   if (heads % 4 == 0) return f(std::integral_constant<int, 4>());
   if (heads % 3 == 0) return f(std::integral_constant<int, 3>());
-  if (heads % 2 == 0) return f(std::integral_constant<int, 2>());
   f(std::integral_constant<int, 1>());
 }
 

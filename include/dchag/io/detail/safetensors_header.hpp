@@ -113,16 +113,20 @@ class SafetensorsHeaderReader {
 
   /// The tensors must fill the data part from end to end, without overlap.
   void check_cover() {
-    auto& tensors = header_.tensors;
-    std::sort(tensors.begin(), tensors.end(), [](TensorInfo const& a, TensorInfo const& b) {
-      return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+    std::vector<TensorInfo*> order;
+    for (auto& tensor : header_.tensors) order.push_back(&tensor);
+    std::sort(order.begin(), order.end(), [](TensorInfo const* a, TensorInfo const* b) {
+      return std::pair(a->begin, a->end) < std::pair(b->begin, b->end);
     });
+    std::vector<TensorInfo> tensors;
     std::uint64_t covered = data_begin_;
-    for (auto const& tensor : tensors) {
-      if (tensor.begin < covered) refuse(tensor.name, "data_offsets overlap those of another tensor");
-      if (tensor.begin > covered) refuse(tensor.name, "data_offsets leave a hole before them");
-      covered = tensor.end;
+    for (TensorInfo* const tensor : order) {
+      if (tensor->begin < covered) refuse(tensor->name, "data_offsets overlap those of another tensor");
+      if (tensor->begin > covered) refuse(tensor->name, "data_offsets leave a hole before them");
+      covered = tensor->end;
+      tensors.push_back(std::move(*tensor));
     }
+    header_.tensors = std::move(tensors);
     require(covered == data_begin_ + data_bytes_, source_, ": ", data_begin_ + data_bytes_ - covered,
             " bytes at the end belong to no tensor");
   }
