@@ -63,3 +63,16 @@ TEST_CASE("fill and copy reach every element, and copy refuses another number of
   Numbers const less = dchag::zeros<Index, Space>("less", count - 1);
   CHECK_THROWS_WITH_AS(dchag::copy(Space(), less, numbers), "copy: 1001 elements to 1000", dchag::Error);
 }
+
+TEST_CASE("pieces are taken once each, by however many threads") {
+  for (Index const count : {0, 1, 5, 100}) {
+    CAPTURE(count);
+    dchag::Claims claims(count);
+    std::vector<Index> taken(static_cast<std::size_t>(count));
+    Index* const times = taken.data();
+    dchag::for_each(Kokkos::DefaultHostExecutionSpace(), "test::claims", 4, [&claims, times](Index) {
+      for (Index piece = 0; claims.take(piece);) Kokkos::atomic_inc(times + piece);
+    });
+    CHECK(taken == std::vector<Index>(static_cast<std::size_t>(count), 1));
+  }
+}

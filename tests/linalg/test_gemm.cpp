@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <dchag/linalg/thread_gemm.hpp>
+#include <dchag/linalg/turn.hpp>
 #include <limits>
 #include <string>
 #include <utility>
@@ -69,7 +70,7 @@ TEST_CASE_TEMPLATE("products of panels on the calling thread are alpha op(A) op(
   if constexpr (dchag::vector_bytes > 0 && dchag::on_host<Space>) {
     for (Op a_op : both)
       for (Op b_op : both)
-        for (Index rows : {1, 5, 6, 67})
+        for (Index rows : {1, 5, 67, 205})
           for (Index columns : {1, 7, 16, 32, 45, 64, 119})  // panels of one to four vectors
             for (Index inner : {0, 1, 33, 600}) {            // in one panel and in several
               INFO(rows, " x ", columns, " x ", inner);
@@ -87,6 +88,20 @@ TEST_CASE_TEMPLATE("products of panels on the calling thread are alpha op(A) op(
               }
             }
   }
+}
+
+TEST_CASE_TEMPLATE("a matrix is turned", T, float, double) {
+  for (Index rows : {1, 7, 16, 45})
+    for (Index columns : {1, 3, 19, 64}) {
+      std::vector<T> from(static_cast<std::size_t>(rows * (columns + 2))),
+          to(static_cast<std::size_t>(columns * (rows + 1)), T{-1}), expected = to;
+      for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<T>(i);
+      for (Index i = 0; i < rows; ++i)
+        for (Index j = 0; j < columns; ++j)
+          expected[static_cast<std::size_t>(j * (rows + 1) + i)] = static_cast<T>(i * (columns + 2) + j);
+      dchag::linalg::turn({from.data(), rows, columns, columns + 2}, to.data(), rows + 1);
+      CHECK(to == expected);
+    }
 }
 
 TEST_CASE("the blocks of C that threads take are C, once") {
@@ -138,8 +153,9 @@ TEST_CASE_TEMPLATE("a right operand is multiplied as the matrix that it was made
     Space const space;
     for (Op op : both)
       for (Index columns : {1, 7, 16, 32, 45, 64, 119})
-        for (Index inner : {1, 33, 256, 600}) {
-          Place const b = op == Op::none ? Place{2, inner, columns, columns + 1} : Place{2, columns, inner, inner + 1};
+        for (auto [inner, gap] : {std::pair<Index, Index>{1, 0}, {33, 0}, {33, 1}, {256, 1}, {600, 1}}) {
+          Place const b =
+              op == Op::none ? Place{2, inner, columns, columns + gap} : Place{2, columns, inner, inner + gap};
           Memory<T> const right(2 + b.rows * b.stride, "b");
           Memory<T> const storage(Operand::size(inner, columns), "storage");
           Operand const operand(op, b.in(right), storage.data.data());

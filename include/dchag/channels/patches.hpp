@@ -71,6 +71,7 @@ void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling
                     PatchPlaces const& places, T* patches, AbsentChannels absent = {}) {
   constexpr int lanes = lane_count<T, Space>;
   constexpr Index together = on_host<Space> ? 8 : 1;  // channels that share the search for the patches
+  constexpr Index line = 64 / sizeof(T);
   Index const blocks = tiling.width / lanes, pitch = tiling.pitch, p = grid.patch, pixels = grid.pixels();
   Index const channels = grid.channels, width = grid.width, plane = grid.height * grid.width;
   context.loop(
@@ -93,9 +94,13 @@ void gather_patches(Context<Space> const& context, PatchGrid const& grid, Tiling
           }
           T* to = patches + c * pixels * pitch + first;
           for (Index y = 0; y < p; ++y, to += p * pitch)
-            if (all)
+            if (all) {
+              for (Index x = 0; x < p; x += line) {
+                for (int lane = 0; lane < lanes; ++lane) prefetch(from[lane] + plane + y * width + x);
+                for (Index k = x; k < Kokkos::min(p, x + line); ++k) prefetch_to_write(to + (p + k) * pitch);
+              }
               turn_rows<lanes>([&](int lane) { return from[lane] + y * width; }, p, to, pitch);
-            else
+            } else
               for (Index x = 0; x < p; ++x)
                 for (int lane = 0; lane < lanes; ++lane)
                   to[x * pitch + lane] = from[lane] == nullptr ? T{0} : from[lane][y * width + x];

@@ -69,6 +69,19 @@ KOKKOS_FORCEINLINE_FUNCTION void prefetch([[maybe_unused]] T const* line) {
 #endif
 }
 
+/// The same of a line that will be written.
+template <class T>
+KOKKOS_FORCEINLINE_FUNCTION void prefetch_to_write([[maybe_unused]] T const* line) {
+#if !defined(__CUDACC__) && !defined(__HIPCC__)
+  __builtin_prefetch(line, 1);
+#endif
+}
+
+/// How many numbers ahead of where it is a loop through memory fetches: hardware alone leaves a fifth of the bandwidth
+/// unused where a few dozen instructions are done with each register.
+template <class T>
+inline constexpr Index fetch_distance = 1024 / sizeof(T);
+
 /// The same value in every lane.
 template <class L, class T>
 KOKKOS_FORCEINLINE_FUNCTION L broadcast(T value) {

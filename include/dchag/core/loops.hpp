@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <dchag/core/error.hpp>
 #include <dchag/core/lanes.hpp>
 #include <dchag/core/types.hpp>
@@ -56,6 +57,20 @@ void for_shares(Space const& space, std::string const& label, Index count, Body 
 }
 
 }  // namespace detail
+
+/// Pieces of a host's loop that threads take one after the other: the thread of a slower core takes fewer of them.
+class Claims {
+ public:
+  explicit Claims(Index count) : count_(count) {}
+
+  Index count() const { return count_; }
+  /// Whether there was a piece left, which is the caller's now.
+  bool take(Index& piece) { return (piece = next_.fetch_add(1, std::memory_order_relaxed)) < count_; }
+
+ private:
+  Index count_;
+  std::atomic<Index> next_{0};
+};
 
 /// body(i) for i in [0, count).
 template <class Space, class Body>

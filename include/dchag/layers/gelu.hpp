@@ -91,7 +91,11 @@ void gelu(Context<Space> const& context, linalg::Matrix<T const> u, std::type_id
       context, "dchag::gelu::forward", u.rows,
       KOKKOS_LAMBDA(Index r, Row<T, Space> const& row) {
         row.each(columns, [&]<class L>(Index j) {
-          store(to + r * to_stride + j, lanes_gelu<T>(load<L>(from + r * from_stride + j)));
+          T const* const in = from + r * from_stride + j;
+          T* const out = to + r * to_stride + j;
+          prefetch(in + fetch_distance<T>);
+          prefetch_to_write(out + fetch_distance<T>);
+          store(out, lanes_gelu<T>(load<L>(in)));
         });
       },
       moves<T>(2 * u.rows * columns, 30 * u.rows * columns));
@@ -117,6 +121,8 @@ void gelu_backward(Context<Space> const& context, linalg::Matrix<T> u, linalg::M
         for (Index r = chunk * rows_a_chunk; r < end; ++r)
           row.each(columns, [&]<class L>(Index j) {
             T *const at = input + r * input_stride + j, *const slope = gradient + r * gradient_stride + j;
+            prefetch_to_write(at + fetch_distance<T>);
+            prefetch_to_write(slope + fetch_distance<T>);
             L const value = load<L>(at);
             Normal<L> const normal = lanes_normal<T>(value);
             L const result = load<L>(slope) * (normal.distribution + value * normal.density);

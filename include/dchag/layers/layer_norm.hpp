@@ -51,9 +51,13 @@ class LayerNorm {
           T const scale = T(1) / Kokkos::sqrt(squares / static_cast<T>(width) + static_cast<T>(epsilon));
           row.once([&] { scales[r] = scale; });
           row.each(width, [&]<class L>(Index j) {
+            T *const keep = kept + r * width + j, *const out = to + r * to_stride + j;
+            prefetch(in + from_stride + j);
+            prefetch_to_write(keep + fetch_distance<T>);
+            prefetch_to_write(out + fetch_distance<T>);
             L const normal = (load<L>(in + j) - mean) * scale;
-            store(kept + r * width + j, normal);
-            store(to + r * to_stride + j, normal * load<L>(gain + j) + load<L>(offset + j));
+            store(keep, normal);
+            store(out, normal * load<L>(gain + j) + load<L>(offset + j));
           });
         },
         moves<T>(3 * x.rows * width, 6 * x.rows * width));

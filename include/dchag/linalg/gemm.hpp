@@ -64,7 +64,7 @@ void product([[maybe_unused]] Space const& space, Op a_op, Op b_op, T alpha, Mat
     if (prefers_narrow_product<T>(a_op, b_op, c.rows, inner, c.columns))
       return NarrowProduct<T>{inner, alpha, beta, a, b, c}();
     if constexpr (has_panel_product)
-      if (prefers_panel_product<T>(a_op, b_op, c.rows, inner, c.columns))
+      if (prefers_panel_product<T>(b_op, c.rows, inner, c.columns))
         return panel_product<T>(a_op, b_op, alpha, a, b, beta, c);
     auto const narrow = [](Index value) { return static_cast<int>(std::max<Index>(value, 1)); };
     KokkosBlas::Impl::HostBlas<T>::gemm(b_op == Op::none ? 'N' : 'T', a_op == Op::none ? 'N' : 'T',
@@ -208,7 +208,7 @@ void batched_gemm(Context<Space> const& context, Op a_op, Op b_op, T alpha, std:
   if (detail::tells(context, product) || count == 0 || c.first.rows == 0 || c.first.columns == 0) return;
   if constexpr (detail::calls_host_blas<Space>) {
     Index const threads = context.space().concurrency();
-    if (count == 1 && !detail::prefers_panel_product<T>(a_op, b_op, c.first.rows, inner, c.first.columns))
+    if (count == 1 && !detail::prefers_panel_product<T>(b_op, c.first.rows, inner, c.first.columns))
       return detail::product<Space, T>(context.space(), a_op, b_op, alpha, a.first, b.first, beta, c.first);
     Index const parts = count % threads != 0 && count < 8 * threads ? threads : 1;
     Space const space = context.space();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <dchag/core/lanes.hpp>
 #include <dchag/linalg/matrix.hpp>
+#include <dchag/linalg/turn.hpp>
 
 namespace dchag::linalg::detail {
 
@@ -18,7 +19,8 @@ struct PanelTile {
   static constexpr int lanes = vector_bytes > 0 ? vector_bytes / static_cast<int>(sizeof(T)) : 1;
   static constexpr int vectors = vector_bytes == 64 ? 4 : 2, registers = vector_bytes == 64 ? 24 : 12;
   static constexpr int rows = registers / vectors, columns = vectors * lanes;
-  static constexpr Index largest_inner = vector_bytes == 64 ? 512 : 256;  // of a panel of B
+  static constexpr Index largest_inner = vector_bytes == 64 ? 512 : 256;     // of a panel of B
+  static constexpr Index turned_rows = 768 / sizeof(T), turned_inner = 384;  // of a block of a transposed A
 
   /// Of a panel of so many vectors.
   static constexpr int rows_of(int panel_vectors) { return std::min(12, registers / panel_vectors); }
@@ -153,34 +155,48 @@ void copy_panels(Op b_op, Matrix<T const> const& b, Index inner, Index columns, 
   }
 }
 
-/// Whether the panel_product() below is the faster way to form a product of these sizes. Few rows do not pay for the
-/// copy of B, and the columns of a large transposed A fall into few sets of a cache.
+/// Whether the panel_product() below is the faster way to form a product of these sizes: few rows do not pay for the
+/// copy of B.
 template <class T>
-constexpr bool prefers_panel_product(Op a_op, Op b_op, Index rows, Index inner, Index columns) {
+constexpr bool prefers_panel_product(Op b_op, Index rows, Index inner, Index columns) {
   using Tile = PanelTile<T>;
   if (!has_panel_product || columns < 2 * Tile::lanes) return false;
   Index const size = rows * inner * columns;
-  if constexpr (vector_bytes == 64)
-    return rows >= 32 && (a_op == Op::none ? size <= (Index{1} << 29) : inner <= 256 && size <= (Index{1} << 24));
+  if constexpr (vector_bytes == 64) return rows >= 32 && size <= (Index{1} << 29);
   return rows >= (b_op == Op::none ? 32 : 64) && inner <= Tile::largest_inner && size <= (Index{1} << 23);
 }
 
-/// C = alpha op(A) op(B) + beta C, of B as it is.
+/// C = alpha op(A) op(B) + beta C, of B as it is. Columns of a transposed A fall into few sets of a cache: unless they
+/// are few, or read for few panels of B, blocks of A are turned.
 template <class T>
 void panel_product(Op a_op, Op b_op, T alpha, Matrix<T const> const& a, Matrix<T const> const& b, T beta,
                    Matrix<T> const& c) {
   using Tile = PanelTile<T>;
+  constexpr Index turned_step = Tile::turned_inner + Tile::lanes;  // no multiple of 4 KiB between rows
   alignas(64) T panel[Tile::largest_inner * Tile::columns];
+  alignas(64) T turned[Tile::turned_rows * turned_step];
   Index const inner = a_op == Op::none ? a.columns : a.rows;
-  for (Index k = 0; k == 0 || k < inner; k += Tile::largest_inner) {
-    Index const depth = std::min(Tile::largest_inner, inner - k);
-    Matrix<T const> const own_a = a_op == Op::none ? a.columns_at(k, depth) : a.rows_at(k, depth),
-                          own_b = b_op == Op::none ? b.rows_at(k, depth) : b.columns_at(k, depth);
+  bool const turns = a_op == Op::transpose && (inner > 256 || c.columns > 2 * Tile::columns);
+  Index const chunks = std::max<Index>(ceil_div(inner, turns ? Tile::turned_inner : Tile::largest_inner), 1),
+              step = std::max<Index>(round_up(ceil_div(inner, chunks), Tile::lanes), 1),
+              height = std::max<Index>(turns ? Tile::turned_rows : c.rows, 1);
+  for (Index k = 0; k == 0 || k < inner; k += step) {
+    Index const depth = std::min(step, inner - k);
+    Matrix<T const> const own_b = b_op == Op::none ? b.rows_at(k, depth) : b.columns_at(k, depth);
     auto const copied = [&](Index j) -> T const* {
       copy_panel(b_op, own_b, depth, j, Tile::columns_of(c.columns - j), panel);
       return panel;
     };
-    panel_product(a_op, alpha, own_a, copied, k == 0 ? beta : T{1}, c);
+    for (Index row = 0; row < c.rows; row += height) {
+      Index const count = std::min(height, c.rows - row);
+      Matrix<T const> own_a =
+          a_op == Op::none ? a.rows_at(row, count).columns_at(k, depth) : a.rows_at(k, depth).columns_at(row, count);
+      if (turns) {
+        turn(own_a, turned, turned_step);
+        own_a = {turned, count, depth, turned_step};
+      }
+      panel_product(turns ? Op::none : a_op, alpha, own_a, copied, k == 0 ? beta : T{1}, c.rows_at(row, count));
+    }
   }
 }
 

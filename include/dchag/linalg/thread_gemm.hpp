@@ -1,6 +1,7 @@
 #pragma once
 
 #include <dchag/linalg/gemm.hpp>
+#include <dchag/linalg/turn.hpp>
 #include <type_traits>
 
 namespace dchag::linalg {
@@ -8,6 +9,12 @@ namespace dchag::linalg {
 /// Whether host loops of this space may call thread_gemm().
 template <class Space>
 inline constexpr bool has_thread_gemm = detail::calls_host_blas<Space>;
+
+/// Whether a step that runs so is to call it: its operands are not rounded, and it is not planned for a device.
+template <class Space>
+bool prefers_thread_gemm(Context<Space> const& context) {
+  return has_thread_gemm<Space> && Pieces::of<Space>().host && context.products() == Products::unrounded;
+}
 
 /// C = alpha op(A) op(B) + beta C on the calling thread of a parallel loop, for products that stay in its caches. As
 /// gemm() otherwise, but that operands are never rounded; the extents have to go together.
@@ -36,11 +43,11 @@ class RightOperand {
     Index const columns = op == Op::none ? b.columns : b.rows;
     if (op == Op::transpose && columns < detail::narrow_columns) return;
     panels_ = detail::has_panel_product && inner_ <= detail::PanelTile<T>::largest_inner;
+    if (panels_ && op == Op::none && columns <= column_step && b.stride == detail::panels_size<T>(1, columns)) return;
     if (panels_)
       detail::copy_panels(op, b, inner_, columns, storage);
     else if (op == Op::transpose)
-      for (Index k = 0; k < inner_; ++k)
-        for (Index j = 0; j < columns; ++j) storage[k * columns + j] = b.data[j * b.stride + k];
+      turn(b, storage, columns);
     else
       return;
     op_ = Op::none;

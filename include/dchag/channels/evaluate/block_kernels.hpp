@@ -8,8 +8,11 @@ namespace dchag::channels {
 namespace detail {
 
 // The loops over a block of tokens, some features of a few channels, which stays in a thread's cache. They go along the
-// rows, so that all arrays are read in order, and fetch what the next features take of the heads' array. A few channels
-// and features share what is loaded for a head. They are not inlined, so that their addresses stay in registers.
+// rows, so that all arrays are read in order. A few channels and features share what is loaded for a head. They are not
+// inlined, so that their addresses stay in registers.
+
+// Whether they fetch what the next features take of the heads' array: with AVX-512 that takes longer than it saves.
+inline constexpr bool fetches_ahead = vector_bytes < 64;
 
 /// Tokens of a few channels and features with their beta, a register of rows at a time.
 template <class T, class L, int channels, int count>
@@ -57,7 +60,7 @@ struct SumBlock {
         L total[count];
 #pragma GCC unroll 4
         for (int f = 0; f < count; ++f) {
-          if (f * lanes % line == 0) prefetch(ahead + f * lanes);
+          if (fetches_ahead && f * lanes % line == 0) prefetch(ahead + f * lanes);
           total[f] = accumulate ? load<L>(to + f * step + at) : L{};
         }
 #pragma GCC unroll 4
@@ -115,7 +118,7 @@ struct PullBlock {
         L pull[count];
 #pragma GCC unroll 4
         for (int f = 0; f < count; ++f) {
-          if (f * lanes % line == 0) prefetch(ahead + f * lanes);
+          if (fetches_ahead && f * lanes % line == 0) prefetch(ahead + f * lanes);
           pull[f] = load<L>(pulls + f * step + at);
         }
 #pragma GCC unroll 4

@@ -290,6 +290,24 @@ void pull_tokens(Context<Space> const& context, Tiling const& tiling, Index chan
   });
 }
 
+/// scaled[p] = weight x[p] of the pixels of a patch, which are x_step and step apart.
+template <class L, class T>
+KOKKOS_FORCEINLINE_FUNCTION void scale_pixels(Index patch, L weight, T const* x, Index x_step, T* scaled, Index step) {
+  for (Index p = 0; p < patch; ++p) store(scaled + p * step, weight * load<L>(x + p * x_step));
+}
+
+/// da + sum_p pulled[p] x[p]; then pulled[p] = weight x[p].
+template <class L, class T>
+KOKKOS_FORCEINLINE_FUNCTION L pull_pixels(Index patch, L da, L weight, T const* x, Index x_step, T* pulled,
+                                          Index step) {
+  for (Index p = 0; p < patch; ++p) {
+    L const pixel = load<L>(x + p * x_step);
+    da += load<L>(pulled + p * step) * pixel;
+    store(pulled + p * step, weight * pixel);
+  }
+  return da;
+}
+
 /// scaled[i, c, p, n] = a[c, i, n] x[c, p, n]
 template <class T, class Space>
 void scale_patches(Context<Space> const& context, Tiling const& tiling, Index channels, Index heads, Index patch,
@@ -301,9 +319,8 @@ void scale_patches(Context<Space> const& context, Tiling const& tiling, Index ch
       "dchag::channels::scale_patches", heads * channels, tiling.width, lanes,
       KOKKOS_LAMBDA(Index row, Index n) {
         Index const c = row % channels, i = row / channels;
-        L const weight = load<L>(a + (c * heads + i) * pitch + n);
-        for (Index p = 0; p < patch; ++p)
-          store(scaled + (row * patch + p) * pitch + n, weight * load<L>(x + (c * patch + p) * pitch + n));
+        scale_pixels(patch, load<L>(a + (c * heads + i) * pitch + n), x + c * patch * pitch + n, pitch,
+                     scaled + row * patch * pitch + n, pitch);
       },
       moves<T>((heads * channels * patch + channels * (patch + heads)) * tiling.width));
 }
@@ -323,13 +340,8 @@ void pull_patches(Context<Space> const& context, Tiling const& tiling, Index cha
         Index const c = row % channels, i = row / channels;
         Index const at = (c * heads + i) * pitch + n;
         L const weight = load<L>(a + at);
-        L da = load<L>(ds + at);
-        for (Index p = 0; p < patch; ++p) {
-          T* const place = pulled + ((i * channels + c) * patch + p) * pitch + n;
-          L const pixel = load<L>(x + (c * patch + p) * pitch + n);
-          da += load<L>(place) * pixel;
-          store(place, weight * pixel);
-        }
+        L const da = pull_pixels(patch, load<L>(ds + at), weight, x + c * patch * pitch + n, pitch,
+                                 pulled + row * patch * pitch + n, pitch);
         store(ds + at, weight * (da - load<L>(delta + i * pitch + n)));
       },
       moves<T>((2 * heads * channels * patch + channels * (patch + 3 * heads)) * tiling.width,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <dchag/channels/evaluate/patch_blocks.hpp>
 #include <dchag/channels/evaluate/patch_scores.hpp>
 
 namespace dchag::channels {
@@ -59,8 +60,7 @@ class PatchSpaceLeaf {
   void forward(Context<Space> const& context, Tiling const& tiling, T const* x, T* kept, T* out,
                PresentTokens<T> const& present) const {
     using linalg::Op;
-    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch,
-                patch = tokenizer_->patch();
+    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch;
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
     T *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
@@ -69,15 +69,7 @@ class PatchSpaceLeaf {
     auto const z_heads = attention_->by_head(tile_matrix(z, embed, tiling));
     linalg::batched_gemm(context, Op::none, Op::none, T{1}, by_head(gamma_, group_.count, 0, group_.count),
                          weights_by_head(tiling, a), T{0}, z_heads);
-    Index const chunk = chunk_channels<T, Space>(group_.count, heads * patch * pitch);
-    T* const scaled = workspace.template push<T***>(heads, chunk * patch, pitch).data();
-    for (Index c = 0; c < group_.count; c += chunk) {
-      Index const count = std::min(chunk, group_.count - c);
-      kernels::scale_patches(context, tiling, count, heads, patch, static_cast<T const*>(a + c * heads * pitch),
-                             x + c * patch * pitch, scaled);
-      linalg::batched_gemm(context, Op::none, Op::none, T{1}, columns(g_, c, count),
-                           patches_by_head(tiling, scaled, count), T{1}, z_heads);
-    }
+    sum_patches(context, tiling, x, a, z_heads);
     attention_->join(context, tiling, false, max, normalizer, z);
     attention_->project(context, tiling, true, z, out);
   }
@@ -85,8 +77,7 @@ class PatchSpaceLeaf {
   void backward(Context<Space> const& context, Tiling const& tiling, T const* x, T const* kept, T const* gradient,
                 PresentTokens<T> const& present) const {
     using linalg::Op;
-    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch,
-                patch = tokenizer_->patch();
+    Index const heads = attention_->heads(), embed = attention_->embed(), pitch = tiling.pitch;
     auto& workspace = context.workspace();
     auto scope = workspace.scope();
     T const *const max = kept, *const normalizer = kept + heads * pitch, *const z = kept + 2 * heads * pitch;
@@ -101,16 +92,7 @@ class PatchSpaceLeaf {
                dgammas = by_head(dgamma_, group_.count, 0, group_.count);
     linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, gammas, dz_heads, T{0}, weights_by_head(tiling, ds));
     linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, dz_heads, weights_by_head(tiling, a), T{1}, dgammas);
-    Index const chunk = chunk_channels<T, Space>(group_.count, heads * patch * pitch);
-    T* const pulled = workspace.template push<T***>(heads, chunk * patch, pitch).data();
-    for (Index c = 0; c < group_.count; c += chunk) {
-      Index const count = std::min(chunk, group_.count - c), at = c * heads * pitch;
-      auto const by_patch = patches_by_head(tiling, pulled, count);
-      linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, columns(g_, c, count), dz_heads, T{0}, by_patch);
-      kernels::pull_patches(context, tiling, count, heads, patch, static_cast<T const*>(a + at),
-                            static_cast<T const*>(delta), x + c * patch * pitch, pulled, ds + at);
-      linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, dz_heads, by_patch, T{1}, columns(dg_, c, count));
-    }
+    pull_patches(context, tiling, x, a, delta, dz_heads, ds);
     scores_.pull_bias(context, tiling, ds);
     scores_.pull_patches(context, tiling, x, static_cast<T const*>(ds));
   }
@@ -130,6 +112,52 @@ class PatchSpaceLeaf {
   }
 
  private:
+  PatchBlocks<T, Space> blocks() const {
+    return {group_.count, tokenizer_->patch(), attention_->heads(), attention_->width()};
+  }
+
+  /// z_i += sum_c G_c(i) (a[c, i] x[c])
+  void sum_patches(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a,
+                   linalg::Batch<T> const& z) const {
+    if constexpr (linalg::has_thread_gemm<Space>)
+      if (linalg::prefers_thread_gemm(context))
+        return blocks().sum(context, tiling, x, a, columns(g_, 0, group_.count), z);
+    using linalg::Op;
+    Index const heads = attention_->heads(), pitch = tiling.pitch, patch = tokenizer_->patch();
+    Index const chunk = chunk_channels<T, Space>(group_.count, heads * patch * pitch);
+    auto scope = context.workspace().scope();
+    T* const scaled = context.workspace().template push<T***>(heads, chunk * patch, pitch).data();
+    for (Index c = 0; c < group_.count; c += chunk) {
+      Index const count = std::min(chunk, group_.count - c);
+      kernels::scale_patches(context, tiling, count, heads, patch, a + c * heads * pitch, x + c * patch * pitch,
+                             scaled);
+      linalg::batched_gemm(context, Op::none, Op::none, T{1}, columns(g_, c, count),
+                           patches_by_head(tiling, scaled, count), T{1}, z);
+    }
+  }
+
+  /// From dz_i, and the part of da that comes from gamma in ds: ds and the gradient of G.
+  void pull_patches(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a, T const* delta,
+                    linalg::Batch<T> const& dz, T* ds) const {
+    if constexpr (linalg::has_thread_gemm<Space>)
+      if (linalg::prefers_thread_gemm(context))
+        return blocks().pull(context, tiling, x, a, delta, columns(g_, 0, group_.count), dz,
+                             columns(dg_, 0, group_.count), ds);
+    using linalg::Op;
+    Index const heads = attention_->heads(), pitch = tiling.pitch, patch = tokenizer_->patch();
+    Index const chunk = chunk_channels<T, Space>(group_.count, heads * patch * pitch);
+    auto scope = context.workspace().scope();
+    T* const pulled = context.workspace().template push<T***>(heads, chunk * patch, pitch).data();
+    for (Index c = 0; c < group_.count; c += chunk) {
+      Index const count = std::min(chunk, group_.count - c), at = c * heads * pitch;
+      auto const by_patch = patches_by_head(tiling, pulled, count);
+      linalg::batched_gemm(context, Op::transpose, Op::none, T{1}, columns(g_, c, count), dz, T{0}, by_patch);
+      kernels::pull_patches(context, tiling, count, heads, patch, a + at, delta, x + c * patch * pitch, pulled,
+                            ds + at);
+      linalg::batched_gemm(context, Op::none, Op::transpose, T{1}, dz, by_patch, T{1}, columns(dg_, c, count));
+    }
+  }
+
   linalg::Matrix<T> betas() const { return {tokenizer_->beta(group_.first), group_.count, attention_->embed()}; }
 
   /// The rows of each head of an array [D, row], columns [first, first + count).

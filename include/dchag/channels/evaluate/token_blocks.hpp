@@ -4,6 +4,7 @@
 #include <array>
 #include <dchag/channels/evaluate/block_kernels.hpp>
 #include <dchag/channels/evaluate/patch_scores.hpp>
+#include <dchag/core/loops.hpp>
 #include <dchag/linalg/thread_gemm.hpp>
 
 namespace dchag::channels {
@@ -16,10 +17,6 @@ class TokenBlocks {
  public:
   TokenBlocks(QueryAttention<T, Space>& attention, Tokenizer<T, Space>& tokenizer, ChannelGroup group)
       : attention_(&attention), tokenizer_(&tokenizer), group_(group) {}
-
-  static bool suits(Context<Space> const& context) {
-    return linalg::has_thread_gemm<Space> && Pieces::of<Space>().host && context.products() == Products::unrounded;
-  }
 
   /// sums[e, i, n] = sum_c a[c, i, n] (t[c, e, n] + beta[c, e]) from patches x [c, P, pitch]. A thread takes all
   /// channels of some features and, where there are more threads, columns.
@@ -48,8 +45,9 @@ class TokenBlocks {
   }
 
   /// From y [D, h, pitch]: ds[c, i, n], and the tokens' part of the gradients of W and beta. The scores' part goes
-  /// through the patches, dr += ds x^T, or where there is no dr through the tokens too, and to u. A thread takes all
-  /// features of some channels.
+  /// through the patches, dr += ds x^T, or where there is no dr through the tokens too, and to u. Threads take all
+  /// features of a few channels at a time; of as many as there are for each where they sum du, whose terms are added in
+  /// the same order then whoever takes them.
   void pull(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a, T const* delta, T const* y,
             T* dr, T* ds) const {
     bool const through_tokens = dr == nullptr;
@@ -67,29 +65,36 @@ class TokenBlocks {
       linalg::tell_products<T>(context, group_.count, heads, tiling.width, tokenizer_->patch());
     TokenBlocks const self = *this;
     Space const space = context.space();
-    Index const channels = group_.count;
+    Index const channels = group_.count, step = through_tokens ? ceil_div(channels, parts) : many_channels;
+    Claims claims(ceil_div(channels, step));
+    Claims* const left = &claims;
     context.loop(
         "dchag::channels::pull_tokens", parts,
         [=](Index part) {
           T* const t = all + part * each;
-          Pull const work{.tiling = tiling,
-                          .x = x,
-                          .a = a,
-                          .delta = delta,
-                          .y = y,
-                          .dr = dr,
-                          .ds = ds,
-                          .t = t,
-                          .dt = t + tokens,
-                          .patches = t + 2 * tokens,
-                          .du = through_tokens ? du + part * embed * heads : nullptr};
-          if (through_tokens) std::fill_n(work.du, embed * heads, T{0});
-          Index const end = channels * (part + 1) / parts;
-          for (Index c = channels * part / parts; c < end; c += many_channels)
-            self.pull_channels(space, work, c, std::min(many_channels, end - c), features);
+          Pull work{.tiling = tiling,
+                    .x = x,
+                    .a = a,
+                    .delta = delta,
+                    .y = y,
+                    .dr = dr,
+                    .ds = ds,
+                    .t = t,
+                    .dt = t + tokens,
+                    .patches = t + 2 * tokens,
+                    .du = nullptr};
+          for (Index piece = 0; left->take(piece);) {
+            if (through_tokens) {
+              work.du = du + piece * embed * heads;
+              std::fill_n(work.du, embed * heads, T{0});
+            }
+            Index const end = std::min(channels, (piece + 1) * step);
+            for (Index c = piece * step; c < end; c += many_channels)
+              self.pull_channels(space, work, c, std::min(many_channels, end - c), features);
+          }
         },
         cost(tiling, 2));
-    if (through_tokens) add_du(context, parts, du);
+    if (through_tokens) add_du(context, claims.count(), du);
   }
 
  private:
@@ -247,7 +252,7 @@ class TokenBlocks {
       for (Index n = 0; n < work.tiling.width; n += slopes.lanes) slopes(row, n);
   }
 
-  /// The gradient of u from that of every thread [D, h].
+  /// The gradient of u from those of the pieces [D, h].
   void add_du(Context<Space> const& context, Index parts, T const* du) const {
     Index const heads = attention_->heads(), embed = attention_->embed();
     T* const total = attention_->scorer_gradients();

@@ -85,7 +85,7 @@ class TokenSpaceLeaf {
   /// sums[e, i, n] = sum_c a[c, i, n] (t[c, e, n] + beta[c, e])
   void sum_tokens(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a, T* sums) const {
     if constexpr (linalg::has_thread_gemm<Space>)
-      if (blocks_.suits(context)) return blocks_.sum(context, tiling, x, a, sums);
+      if (linalg::prefers_thread_gemm(context)) return blocks_.sum(context, tiling, x, a, sums);
     auto scope = context.workspace().scope();
     Index const chunk = chunk_channels<T, Space>(group_.count, attention_->embed() * tiling.pitch);
     T* const t = push_tokens(context, tiling, chunk);
@@ -101,7 +101,7 @@ class TokenSpaceLeaf {
   void pull_tokens(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a, T const* delta,
                    T const* y, T* ds, T* sums) const {
     if constexpr (linalg::has_thread_gemm<Space>)
-      if (blocks_.suits(context)) {
+      if (linalg::prefers_thread_gemm(context)) {
         if (sums != nullptr) blocks_.sum(context, tiling, x, a, sums);
         return blocks_.pull(context, tiling, x, a, delta, y, through_tokens_ ? nullptr : scores_.patch_gradients(), ds);
       }

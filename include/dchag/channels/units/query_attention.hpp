@@ -8,11 +8,14 @@
 #include <dchag/core/context.hpp>
 #include <dchag/core/lanes.hpp>
 #include <dchag/core/parameters.hpp>
+#include <dchag/core/pieces.hpp>
 #include <dchag/linalg/gemm.hpp>
 #include <dchag/linalg/reduce.hpp>
+#include <dchag/linalg/turn.hpp>
 #include <dchag/parallel/shares.hpp>
 #include <limits>
 #include <string>
+#include <utility>
 
 namespace dchag::channels {
 
@@ -163,6 +166,8 @@ class QueryAttention {
     kappa_ = workspace.template push<T*>(features()).data();
     scorers_ = workspace.template push<T*>(heads_ * embed_).data();
     du_ = workspace.template push<T*>(heads_ * embed_).data();
+    if (keeps_turned()) turned_ = workspace.template push<T**>(features(), embed_).data();
+    is_turned_ = false;
     context.copy(reshape<T*, Space>(kappa_, features()), reshape<T*, Space>(in_bias_->values, features()));
     linalg::gemm(context, Op::none, Op::transpose, T{1}, {query_->values, 1, embed_}, projection(in_weight_->values, 0),
                  T{1}, {kappa_, 1, features()});
@@ -204,7 +209,7 @@ class QueryAttention {
     auto const g = tile_matrix(gradient + at, embed_, tiling);
     auto const own_dz = tile_matrix(dz + at, features(), tiling);
     bool const turn = joint_.delivers_own_rows() || tiles_pulled_++ % joint_.group().size() == joint_.group().rank();
-    linalg::gemm(context, Op::transpose, Op::none, T{1}, out_projection(out_weight_->values), g, T{0}, own_dz);
+    pull_projection(context, g, own_dz);
     if (turn) {
       linalg::gemm(context, Op::none, Op::transpose, T{1}, g, tile_matrix(z + at, features(), tiling), T{1},
                    out_projection(out_weight_->gradients));
@@ -250,6 +255,33 @@ class QueryAttention {
   }
 
  private:
+  /// Whether Wo^T is turned once a batch; as a transposed left operand it would be turned for every tile.
+  static bool keeps_turned() { return on_host<Space> && Pieces::of<Space>().host; }
+
+  /// dz = Wo^T g.
+  void pull_projection(Context<Space> const& context, linalg::Matrix<T const> g, linalg::Matrix<T> dz) {
+    using linalg::Op;
+    if constexpr (on_host<Space>)
+      if (keeps_turned()) {
+        if (!std::exchange(is_turned_, true)) turn_projection(context);
+        return linalg::gemm(context, Op::none, Op::none, T{1}, {turned_, features(), embed_}, g, T{0}, dz);
+      }
+    linalg::gemm(context, Op::transpose, Op::none, T{1}, out_projection(out_weight_->values), g, T{0}, dz);
+  }
+  void turn_projection(Context<Space> const& context) const {
+    constexpr Index lanes = lane_count<T, Space>;
+    Index const embed = embed_, features = this->features();
+    T const* const weight = out_weight_->values;
+    T* const turned = turned_;
+    context.loop(
+        "dchag::channels::turn_projection", ceil_div(embed, lanes),
+        [=](Index block) {
+          Index const e = block * lanes;
+          linalg::turn({weight + e * features, std::min(lanes, embed - e), features}, turned + e, embed);
+        },
+        moves<T>(2 * embed * features));
+  }
+
   /// Wq, Wk or Wv [E, D] of in_proj_weight.
   linalg::Matrix<T> projection(T* weights, Index which) const {
     return {weights + which * features() * embed_, features(), embed_};
@@ -261,6 +293,8 @@ class QueryAttention {
   Joint<T, Space> joint_, by_heads_;  // with those that have other tokens, with those that have other heads
   Index tiles_pulled_ = 0;            // of the batch
   T *kappa_ = nullptr, *scorers_ = nullptr, *du_ = nullptr;
+  T* turned_ = nullptr;  // of hosts
+  bool is_turned_ = false;
 };
 
 }  // namespace dchag::channels
