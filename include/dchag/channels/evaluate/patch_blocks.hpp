@@ -18,15 +18,14 @@ class PatchBlocks {
         patch_(patch),
         heads_(heads),
         width_(width),
-        step_(std::max<Index>(1, most_rows / patch)) {}
+        step_(std::clamp<Index>(most_rows / patch, 1, std::max<Index>(channels, 1))) {}
 
   /// z_i += G(i) (a[., i] x) from patches x [c, P, pitch] and weights a [c, h, pitch], over the batch of heads of
   /// G [d, c P] and of z [d, width]. A thread takes some columns of one head.
   void sum(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a, linalg::Batch<T> const& g,
            linalg::Batch<T> const& z) const {
-    constexpr Index columns = 64;
-    Index const threads = context.space().concurrency(), parts = ceil_div(tiling.width, columns),
-                each = block_numbers(columns) + Operand::size(step_ * patch_, columns);
+    Index const threads = context.space().concurrency(), each = numbers(tiling),
+                columns = std::min(tiling.width, most_columns), parts = ceil_div(tiling.width, columns);
     auto scope = context.workspace().scope();
     T* const all = context.workspace().template push<T**>(threads, each).data();
     linalg::tell_products<T>(context, heads_ * ceil_div(channels_, step_), width_, step_ * patch_, tiling.width);
@@ -53,8 +52,8 @@ class PatchBlocks {
   /// thread takes a few channels of one head.
   void pull(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a, T const* delta,
             linalg::Batch<T> const& g, linalg::Batch<T> const& dz, linalg::Batch<T> const& dg, T* ds) const {
-    Index const threads = context.space().concurrency(), parts = ceil_div(channels_, step_),
-                operand = Operand::size(width_, tiling.width), each = block_numbers(tiling.pitch) + operand;
+    Index const threads = context.space().concurrency(), each = numbers(tiling), parts = ceil_div(channels_, step_),
+                operand = Operand::size(width_, tiling.width);
     auto scope = context.workspace().scope();
     T* const all = context.workspace().template push<T**>(threads, each).data();
     linalg::tell_products<T>(context, heads_ * parts, step_ * patch_, width_, tiling.width);
@@ -86,9 +85,14 @@ class PatchBlocks {
 
  private:
   using Operand = linalg::RightOperand<Space, T>;
-  static constexpr Index most_rows = 128;  // of scaled patches, unless one channel has more
+  static constexpr Index most_rows = 128, most_columns = 64;  // of scaled patches; one channel may have more rows
 
-  Index block_numbers(Index pitch) const { return step_ * patch_ * pitch; }
+  /// A thread's storage, of both passes: a block of scaled patches, and an operand of products. So a forward pass alone
+  /// takes no more than a whole step.
+  Index numbers(Tiling const& tiling) const {
+    Index const rows = step_ * patch_, columns = std::min(tiling.width, most_columns);
+    return rows * tiling.pitch + std::max(Operand::size(rows, columns), Operand::size(width_, tiling.width));
+  }
 
   void sum_head(Space const& space, Tiling const& tiling, Index i, T const* x, T const* a, linalg::Matrix<T> const& g,
                 linalg::Matrix<T> const& z, T* storage) const {
