@@ -70,7 +70,7 @@ TEST_CASE_TEMPLATE("products of panels on the calling thread are alpha op(A) op(
   if constexpr (dchag::vector_bytes > 0 && dchag::on_host<Space>) {
     for (Op a_op : both)
       for (Op b_op : both)
-        for (Index rows : {1, 5, 67, 205})
+        for (Index rows : {1, 5, 6, 67, 205})
           for (Index columns : {1, 7, 16, 32, 45, 64, 119})  // panels of one to four vectors
             for (Index inner : {0, 1, 33, 600}) {            // in one panel and in several
               INFO(rows, " x ", columns, " x ", inner);
@@ -153,7 +153,7 @@ TEST_CASE_TEMPLATE("a right operand is multiplied as the matrix that it was made
     Space const space;
     for (Op op : both)
       for (Index columns : {1, 7, 16, 32, 45, 64, 119})
-        for (auto [inner, gap] : {std::pair<Index, Index>{1, 0}, {33, 0}, {33, 1}, {256, 1}, {600, 1}}) {
+        for (auto [inner, gap] : {std::pair<Index, Index>{1, 0}, {1, 1}, {33, 0}, {33, 1}, {256, 1}, {600, 1}}) {
           Place const b =
               op == Op::none ? Place{2, inner, columns, columns + gap} : Place{2, columns, inner, inner + gap};
           Memory<T> const right(2 + b.rows * b.stride, "b");

@@ -43,7 +43,9 @@ class RightOperand {
     Index const columns = op == Op::none ? b.columns : b.rows;
     if (op == Op::transpose && columns < detail::narrow_columns) return;
     panels_ = detail::has_panel_product && inner_ <= detail::PanelTile<T>::largest_inner;
-    if (panels_ && op == Op::none && columns <= column_step && b.stride == detail::panels_size<T>(1, columns)) return;
+    if (panels_ && op == Op::none && columns <= column_step && b.stride == columns &&
+        detail::panels_size<T>(1, columns) == columns)
+      return;
     if (panels_)
       detail::copy_panels(op, b, inner_, columns, storage);
     else if (op == Op::transpose)

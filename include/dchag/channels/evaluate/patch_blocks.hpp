@@ -25,7 +25,8 @@ class PatchBlocks {
   void sum(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a, linalg::Batch<T> const& g,
            linalg::Batch<T> const& z) const {
     Index const threads = context.space().concurrency(), each = numbers(tiling),
-                columns = std::min(tiling.width, most_columns), parts = ceil_div(tiling.width, columns);
+                share = round_up(ceil_div(tiling.width, ceil_div(threads, heads_)), Index{lane_count<T, Space>}),
+                columns = std::min(share, most_columns), parts = ceil_div(tiling.width, columns);
     auto scope = context.workspace().scope();
     T* const all = context.workspace().template push<T**>(threads, each).data();
     linalg::tell_products<T>(context, heads_ * ceil_div(channels_, step_), width_, step_ * patch_, tiling.width);
@@ -52,12 +53,13 @@ class PatchBlocks {
   /// thread takes a few channels of one head.
   void pull(Context<Space> const& context, Tiling const& tiling, T const* x, T const* a, T const* delta,
             linalg::Batch<T> const& g, linalg::Batch<T> const& dz, linalg::Batch<T> const& dg, T* ds) const {
-    Index const threads = context.space().concurrency(), each = numbers(tiling), parts = ceil_div(channels_, step_),
-                operand = Operand::size(width_, tiling.width);
+    Index const threads = context.space().concurrency(), each = numbers(tiling),
+                step = std::clamp<Index>(ceil_div(channels_, ceil_div(threads, heads_)), 1, step_),
+                parts = ceil_div(channels_, step), operand = Operand::size(width_, tiling.width);
     auto scope = context.workspace().scope();
     T* const all = context.workspace().template push<T**>(threads, each).data();
-    linalg::tell_products<T>(context, heads_ * parts, step_ * patch_, width_, tiling.width);
-    linalg::tell_products<T>(context, heads_ * parts, width_, tiling.width, step_ * patch_);
+    linalg::tell_products<T>(context, heads_ * parts, step * patch_, width_, tiling.width);
+    linalg::tell_products<T>(context, heads_ * parts, width_, tiling.width, step * patch_);
     Claims claims(heads_ * parts);
     Claims* const left = &claims;
     PatchBlocks const self = *this;
@@ -68,9 +70,9 @@ class PatchBlocks {
           T* const storage = all + thread * each;
           Operand of_head;
           for (Index item = 0, last = -1; left->take(item);) {
-            Index const i = item / parts, c = item % parts * self.step_;
+            Index const i = item / parts, c = item % parts * step;
             if (i != std::exchange(last, i)) of_head = Operand(linalg::Op::none, dz.at(i), storage);
-            Index const count = std::min(self.step_, self.channels_ - c), columns = count * self.patch_;
+            Index const count = std::min(step, self.channels_ - c), columns = count * self.patch_;
             linalg::Matrix<T> const block = tile_matrix(storage + operand, columns, tiling);
             of_head.multiply(space, linalg::Op::transpose, T{1}, g.at(i).columns_at(c * self.patch_, columns), T{0},
                              block);

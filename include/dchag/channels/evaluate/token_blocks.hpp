@@ -65,8 +65,8 @@ class TokenBlocks {
       linalg::tell_products<T>(context, group_.count, heads, tiling.width, tokenizer_->patch());
     TokenBlocks const self = *this;
     Space const space = context.space();
-    Index const channels = group_.count,
-                step = through_tokens ? std::max<Index>(ceil_div(channels, parts), 1) : many_channels;
+    Index const channels = group_.count, share = std::max<Index>(ceil_div(channels, parts), 1),
+                step = through_tokens ? share : std::min(share, many_channels);
     Claims claims(ceil_div(channels, step));
     Claims* const left = &claims;
     context.loop(
